@@ -1,0 +1,3 @@
+//! The `codex-lb` command.
+
+fn main() {}
