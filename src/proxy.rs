@@ -145,7 +145,8 @@ impl ProxyHttp for Proxy {
             *ctx = Ctx::Attempt(attempt);
             return Ok(false);
         }
-        let found = route::find(&session.req_header().method, session.req_header().uri.path());
+        let upgrade = session.is_upgrade_req();
+        let found = route::find(&session.req_header().method, session.req_header().uri.path(), upgrade);
         match found {
             Ok(Route::Live | Route::Ready) => {
                 pages::health(&self.app, session, found == Ok(Route::Ready)).await

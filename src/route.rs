@@ -54,8 +54,9 @@ impl Route {
     }
 }
 
-/// Finds the route, or says what is wrong: 404 for an unknown API path, 405 for a known one with another method.
-pub fn find(method: &Method, path: &str) -> Result<Route, Error> {
+/// Finds the route, or says what is wrong: 404 for an unknown API path, 405 for a known one with another method, 426
+/// for a WebSocket on a path that has one upstream.
+pub fn find(method: &Method, path: &str, upgrade: bool) -> Result<Route, Error> {
     let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
     let path = match path.len() {
         2.. => path.strip_suffix('/').unwrap_or(path),
@@ -64,6 +65,7 @@ pub fn find(method: &Method, path: &str) -> Result<Route, Error> {
     let known = TABLE.iter().find(|(_, known, _)| *known == path);
     match known {
         Some((allow, _, route)) if *allow == wanted => Ok(*route),
+        Some((_, _, Route::Responses | Route::CodexResponses)) if upgrade => Err(Error::NoWebSocket),
         Some((allow, _, _)) => {
             Err(Error::WrongMethod { method: method.to_string(), path: path.to_owned(), allow })
         }
@@ -80,19 +82,20 @@ mod tests {
 
     #[test]
     fn known_paths_are_found_with_and_without_a_trailing_slash() {
-        assert_eq!(find(&Method::POST, "/v1/chat/completions"), Ok(Route::Chat));
-        assert_eq!(find(&Method::POST, "/v1/chat/completions/"), Ok(Route::Chat));
-        assert_eq!(find(&Method::HEAD, "/health/live"), Ok(Route::Live));
-        assert_eq!(find(&Method::GET, "/"), Ok(Route::Dashboard));
-        assert_eq!(find(&Method::GET, "/v1x"), Ok(Route::Dashboard));
+        assert_eq!(find(&Method::POST, "/v1/chat/completions", false), Ok(Route::Chat));
+        assert_eq!(find(&Method::POST, "/v1/chat/completions/", false), Ok(Route::Chat));
+        assert_eq!(find(&Method::HEAD, "/health/live", false), Ok(Route::Live));
+        assert_eq!(find(&Method::GET, "/", false), Ok(Route::Dashboard));
+        assert_eq!(find(&Method::GET, "/v1x", false), Ok(Route::Dashboard));
     }
 
     #[test]
     fn an_unknown_api_path_is_404_and_a_wrong_method_is_405() {
-        assert_eq!(find(&Method::GET, "/v1/nothing").map_err(|e| e.status()), Err(404));
-        assert_eq!(find(&Method::GET, "/v1").map_err(|e| e.status()), Err(404));
-        let wrong = find(&Method::GET, "/v1/chat/completions").unwrap_err();
+        assert_eq!(find(&Method::GET, "/v1/nothing", false).map_err(|e| e.status()), Err(404));
+        assert_eq!(find(&Method::GET, "/v1", false).map_err(|e| e.status()), Err(404));
+        let wrong = find(&Method::GET, "/v1/chat/completions", false).unwrap_err();
         assert_eq!(wrong.status(), 405);
         assert!(wrong.message().contains("Use POST"));
+        assert_eq!(find(&Method::GET, "/v1/responses", true), Err(Error::NoWebSocket));
     }
 }

@@ -113,7 +113,7 @@ pub fn run(config: Config, options: Options) -> Result<(), String> {
 fn policy(config: Config, keys: Arc<crate::ledger::KeyHashes>) -> Policy {
     let surroundings = Surroundings { keys, api_keys: config.auth.api_keys, prices: config.prices.clone() };
     Policy {
-        chain: Arc::new(Chain::build(&config.filters, &surroundings)),
+        chain: Arc::new(Chain::build(&config.filters, surroundings)),
         dialect: dialect::Settings { reasoning_summary: config.chat.reasoning_summary.clone() },
         config,
     }
