@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
         Err(error) => help_or_failure(&error),
     };
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
-    let line = failure.message().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let line = failure.message().split_whitespace().collect::<Vec<_>>().join(" ");
     // With stderr gone there is nobody left to tell; the exit code still does.
     writeln!(std::io::stderr().lock(), "codex-lb: {line}").ok();
     ExitCode::from(failure.code())
