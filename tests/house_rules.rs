@@ -180,7 +180,7 @@ fn the_packages_know_only_whom_they_may_know() {
     assert_none(knows("dashboard", &["pingora", "codex-lb ", "codex-lb-filters", "codex-lb."]));
 }
 
-/// Paths in backticks: from the root, or beside the document.
+/// Paths in backticks: from the root, or beside the document. Words in capitals stand for something else.
 fn named_paths(document: &Source) -> Vec<String> {
     let plain = |text: &&str| {
         text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-./".contains(letter))
@@ -190,7 +190,8 @@ fn named_paths(document: &Source) -> Vec<String> {
         text.split_once('/').is_some_and(|(top, _)| AT_THE_ROOT.contains(&top) && !top.contains('.'))
     };
     let quoted = document.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-    let wanted = |text: &&str| plain(text) && (below_root(text) || text.ends_with(".rs"));
+    let wanted =
+        |text: &&str| plain(text) && !text.contains("NAME") && (below_root(text) || text.ends_with(".rs"));
     quoted.filter(wanted).map(str::to_owned).collect()
 }
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use codex_lb_filters::FilterConfig;
+
 use super::units::{Size, Time};
 use super::{ApiKeys, Config, Dashboard, Problem};
 
@@ -180,10 +182,27 @@ fn chain(config: &Config) -> Result<(), Problem> {
             return Err(Problem::new(format!("filters[{index}]"), message));
         }
     }
+    let smallest = config.filters.iter().find_map(declared_limit).filter(|limit| *limit < config.limits.body);
+    if let Some(limit) = smallest {
+        let (body, limit) = (Size(config.limits.body), Size(limit));
+        let message = format!(
+            "{body} would never be reached, the filter body_size refuses more than {limit}; raise its max_mib, too"
+        );
+        return Err(Problem::new("limits.body", message));
+    }
     if config.auth.api_keys == ApiKeys::Never || seen.contains("api_key") {
         return Ok(());
     }
     let message = "\"api_key\" is missing, so nobody would be asked for a key; add \"- api_key\", or set \
                    auth.api_keys to never";
     Err(Problem::new("filters", message))
+}
+
+/// What the filter `body_size` lets through, bytes.
+fn declared_limit(filter: &FilterConfig) -> Option<u64> {
+    if let FilterConfig::BodySize(options) = filter {
+        Some(u64::from(options.max_mib.get()) * MIB)
+    } else {
+        None
+    }
 }

@@ -41,10 +41,11 @@ fn words(error: &Error, outline: &Outline, place: Option<Place>) -> String {
     if let Error::DuplicateMappingKey { key: Some(key), .. } = error {
         return format!("the key {key:?} is given twice; keep one");
     }
+    let value = place.and_then(|place| outline.value_at(place));
     let path = if let Error::SerdeMissingField { .. } = error {
-        place.and_then(|place| outline.key_at(place)).and_then(parent)
+        place.and_then(|place| outline.key_at(place)).and_then(parent).or(value)
     } else {
-        place.and_then(|place| outline.value_at(place))
+        value
     };
     match path {
         Some(path) => format!("{path}: {}", reason(error, path)),
