@@ -114,18 +114,28 @@ fn unread() -> Config {
     Config::default_in(Path::new("/nonexistent/codex-lb"))
 }
 
+/// Prints an answer. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(answer: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot write to stdout: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Help and version are answers; everything else becomes one line.
 fn help_or_failure(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => write!(std::io::stdout().lock(), "{text}")
-            .map_err(|error| Failure::Failed(format!("cannot write to stdout: {error}"))),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::Usage("a command is missing; see codex-lb --help".into()))
-        }
-        _ => {
-            let said = text.split("\n\nUsage:").next().unwrap_or_default().trim();
-            Err(Failure::Usage(said.strip_prefix("error: ").unwrap_or(said).to_owned()))
-        }
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return print(&text);
     }
+    if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(Failure::Usage("a command is missing; see codex-lb --help".into()));
+    }
+    let said = text.split("\n\nUsage:").next().unwrap_or_default();
+    let said = said.split("\n\nFor more").next().unwrap_or_default();
+    Err(Failure::Usage(said.strip_prefix("error: ").unwrap_or(said).to_owned()))
 }

@@ -1,11 +1,10 @@
 //! `codex-lb check`: says what the configuration means.
 
 use std::fmt;
-use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::{Failure, print};
 use crate::config::{ApiKeys, Config, Dashboard, LogFormat, Size, Strategy, Time};
 
 #[derive(Debug, clap::Args)]
@@ -18,10 +17,7 @@ pub struct Args {
 /// Prints what `config` means. That it was read without an error is the check.
 pub fn run(args: Args, config: Config) -> Result<(), Failure> {
     let Args { json } = args;
-    let mut out = std::io::stdout().lock();
-    let written =
-        if json { writeln!(out, "{:#}", as_json(&config)) } else { write!(out, "{}", Summary(&config)) };
-    written.map_err(|error| Failure::Failed(format!("cannot write to stdout: {error}")))
+    if json { print(&format!("{:#}\n", as_json(&config))) } else { print(&Summary(&config).to_string()) }
 }
 
 struct Summary<'a>(&'a Config);

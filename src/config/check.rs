@@ -144,6 +144,13 @@ fn listeners(config: &Config) -> Result<(), Problem> {
     all.extend(config.listen.https.iter().map(|https| ("listen.https.address", https.address)));
     open_to_all(config, &all)?;
     if let Dashboard::Here(address) = config.dashboard {
+        if !address.ip().is_loopback() {
+            let message = format!(
+                "{address} can be reached from other machines, and the dashboard has no login; expected 127.0.0.1 \
+                 or [::1], and for others a reverse proxy with a password in front"
+            );
+            return Err(Problem::new("dashboard.listen", message));
+        }
         all.push(("dashboard.listen", address));
     }
     all.extend(config.metrics.map(|address| ("metrics.listen", address)));
