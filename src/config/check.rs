@@ -208,7 +208,7 @@ fn chain(config: &Config) -> Result<(), Problem> {
 /// What the filter `body_size` lets through, bytes.
 fn declared_limit(filter: &FilterConfig) -> Option<u64> {
     if let FilterConfig::BodySize(options) = filter {
-        Some(u64::from(options.max_mib.get()) * MIB)
+        Some(u64::from(options.max_mib) * MIB)
     } else {
         None
     }
