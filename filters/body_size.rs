@@ -2,9 +2,8 @@
 //!
 //! A body without `Content-Length` (chunked) passes here; while it is read, `limits.body` of the YAML stops it.
 
-use std::num::NonZeroU32;
-
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use crate::{Filter, Reply, Turn, Verdict};
 
@@ -14,13 +13,14 @@ pub(crate) const KIND: &str = "body_size";
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Largest declared `Content-Length`, MiB. Default 64.
-    pub max_mib: NonZeroU32,
+    /// Largest declared `Content-Length`, MiB, at least 1. Default 64.
+    #[serde(deserialize_with = "at_least_one")]
+    pub max_mib: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_mib: const { NonZeroU32::new(64).unwrap() } }
+        Self { max_mib: 64 }
     }
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct BodySize {
 
 impl BodySize {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { max_mib: u64::from(config.max_mib.get()) }
+        Self { max_mib: u64::from(config.max_mib) }
     }
 }
 
@@ -53,6 +53,13 @@ impl Filter for BodySize {
             }),
             Some(_) | None => Verdict::Continue,
         }
+    }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("body_size.max_mib is 0, which forbids every body; write 1 or more")),
+        max_mib => Ok(max_mib),
     }
 }
 
@@ -93,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_nothing_is_not_a_limit() {
-        assert!(serde_yaml::from_str::<FilterConfig>("body_size: {max_mib: 0}").is_err());
-        assert!(serde_yaml::from_str::<FilterConfig>("body_size: {max_mib: -1}").is_err());
+        let read = |text: &str| serde_yaml::from_str::<FilterConfig>(text);
+        assert!(read("body_size: {max_mib: 0}").unwrap_err().to_string().contains("body_size.max_mib is 0"));
+        assert!(read("body_size: {max_mib: -1}").is_err());
     }
 }

@@ -118,10 +118,7 @@ impl<'de> DeserializeSeed<'de> for Options<'_> {
             headers::KIND => FilterConfig::Headers(read(options)?),
             usage::KIND => FilterConfig::Usage(read(options)?),
             cost::KIND => FilterConfig::Cost(read(options)?),
-            unknown => {
-                let known = FilterConfig::KINDS.join(", ");
-                return Err(Error::custom(format!("there is no filter `{unknown}`; use one of {known}")));
-            }
+            unknown => return Err(Error::unknown_variant(unknown, &FilterConfig::KINDS)),
         })
     }
 }
@@ -193,8 +190,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (text, parts) in [
-            ("- ratelimit", &["no filter `ratelimit`", "ip_allow, body_size, api_key"][..]),
-            ("- ratelimit: {a: 1}", &["no filter `ratelimit`"]),
+            ("- ratelimit", &["`ratelimit`", "ip_allow, body_size, api_key"][..]),
+            ("- ratelimit: {a: 1}", &["`ratelimit`", "ip_allow"]),
             ("- ip_allow", &["networks"]),
             ("- ip_allow: {}", &["networks"]),
             ("- usage: {every: 1}", &["every"]),
