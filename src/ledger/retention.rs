@@ -74,3 +74,36 @@ fn give_back(connection: &Connection) -> Result<bool, rusqlite::Error> {
     let after = free()?;
     Ok(after > SPARE_PAGES && after < before)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_rows_go_in_slices_their_sums_stay_and_the_file_shrinks() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = super::super::schema::open(dir.path()).unwrap();
+        let fill = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             INSERT INTO exchanges (id, started_at, duration_ms, route, client, status, outcome)
+             SELECT printf('%032x', i), i, 1, 'chat', '{}', 200, 'completed' FROM n",
+            "x".repeat(500)
+        );
+        connection.execute_batch(&fill).unwrap();
+        connection
+            .execute_batch("INSERT INTO hourly VALUES (0, '', '', '', 20000, 0, 0, 0, 0, 0, 0)")
+            .unwrap();
+        let count = |connection: &Connection, sql: &str| -> u32 {
+            connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        let pages = count(&connection, "PRAGMA page_count");
+        assert!(slice(&mut connection, 20_001, 1000).unwrap());
+        assert_eq!(count(&connection, "SELECT count(*) FROM exchanges"), 20_000 - SLICE);
+        while slice(&mut connection, 20_001, 1000).unwrap() {}
+        assert_eq!(count(&connection, "SELECT count(*) FROM exchanges"), 1000);
+        assert_eq!(count(&connection, "SELECT min(started_at) FROM exchanges"), 19_001);
+        assert_eq!(count(&connection, "SELECT sum(requests) FROM hourly"), 20_000);
+        assert!(count(&connection, "PRAGMA page_count") < pages);
+        assert!(count(&connection, "PRAGMA freelist_count") <= SPARE_PAGES);
+    }
+}
