@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use codex_lb_filters::Usage;
+use codex_lb_filters::{KeyTable as _, Usage};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
