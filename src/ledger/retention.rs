@@ -9,6 +9,8 @@ use super::{now_ms, reasoning};
 const EVERY: Duration = Duration::from_secs(3600);
 /// Rows in one transaction: a few milliseconds, so that nobody waits long behind it.
 const SLICE: u32 = 500;
+/// Between two slices, for everybody else.
+const BREATH: Duration = Duration::from_millis(20);
 /// Free pages (of 4 KiB) that new rows may use up again, before any are given back to the file system.
 const SPARE_PAGES: u32 = 2048;
 const VACUUM_PAGES: u32 = 512;
@@ -26,15 +28,16 @@ impl Retention {
         Self { keep, next: Instant::now() + Duration::from_secs(60) }
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+    /// How long until the next slice; zero: now.
+    pub(super) fn due_in(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
     }
 
-    /// One short transaction; due again at once while there is more to do.
+    /// One short transaction; due again soon while there is more to do.
     pub(super) fn run_slice(&mut self, connection: &mut Connection) {
         let keep = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
         let pause = match slice(connection, now_ms(), keep) {
-            Ok(true) => Duration::ZERO,
+            Ok(true) => BREATH,
             Ok(false) => EVERY,
             Err(error) => {
                 log::warn!("old rows could not be deleted, trying again in a minute: {error}");

@@ -106,8 +106,7 @@ pub(super) fn data_version(connection: &Connection) -> Result<i64, rusqlite::Err
 impl Writer {
     pub(super) fn run(mut self) {
         loop {
-            let wait = if self.retention.is_due() { Duration::ZERO } else { LOOK };
-            match self.queue.take(BATCH, wait) {
+            match self.queue.take(BATCH, LOOK.min(self.retention.due_in())) {
                 Taken::Jobs(jobs) => self.write(jobs),
                 Taken::Nothing => {}
                 Taken::Closed => return,
@@ -116,7 +115,7 @@ impl Writer {
                 return;
             }
             self.look_for_changes();
-            if self.retention.is_due() {
+            if self.retention.due_in().is_zero() {
                 self.retention.run_slice(&mut self.connection);
             }
         }

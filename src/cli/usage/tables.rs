@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn sums_show_the_cached_share_and_name_what_has_no_name() {
         let row = UsageRow { requests: 2, input_tokens: 1000, cached_tokens: 600, ..UsageRow::default() };
-        let shown = sums(By::Key, &[row.clone()], &UsageRow { name: "total".into(), ..row }, 0);
+        let shown =
+            sums(By::Key, std::slice::from_ref(&row), &UsageRow { name: "total".into(), ..row.clone() }, 0);
         assert!(shown.starts_with("since 1970-01-01 00:00 UTC\nKEY"), "{shown}");
         assert!(shown.contains("(no key)") && shown.contains("600 (60 %)"), "{shown}");
         assert!(shown.lines().last().unwrap().starts_with("total"), "{shown}");
