@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use codex_lb_filters::{Answer, Chain, Event, Kind};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::upstreams::peer::HttpPeer;
@@ -115,10 +115,7 @@ impl Attempt {
     pub fn on_head(&mut self, head: &ResponseHeader) {
         self.streaming = head.status.is_success();
         self.seen.with(|sight| sight.streaming = self.streaming);
-        let windows = quota::from_headers(&head.headers, crate::now_ms());
-        if !windows.is_empty() {
-            self.plan.pool.observe(&self.lease.account, windows);
-        }
+        self.plan.pool.learn(&self.lease.account, quota::from_headers(&head.headers, crate::now_ms()));
     }
 
     /// `response_body_filter`: cuts the bytes into events, records what they tell.
@@ -139,8 +136,7 @@ impl Attempt {
             events.extend(self.splitter.finish());
         }
         for event in events.iter().filter(|event| event.kind == Kind::RateLimits) {
-            let windows = quota::from_event(&event.data, crate::now_ms());
-            self.plan.pool.observe(&self.lease.account, windows);
+            self.plan.pool.learn(&self.lease.account, quota::from_event(&event.data, crate::now_ms()));
         }
         self.seen.with(|sight| {
             for event in &events {
@@ -181,7 +177,7 @@ pub enum Step {
 
 impl Running {
     /// Starts the subrequest.
-    pub fn start(session: &Session, plan: &Arc<Plan>, lease: Lease, body: Bytes) -> Result<Self> {
+    pub fn start(session: &Session, plan: &Arc<Plan>, lease: Lease, body: Vec<Bytes>) -> Result<Self> {
         let spawner = session.subrequest_spawner.as_ref().ok_or_else(|| {
             Error::explain(ErrorType::InternalError, "this session cannot spawn subrequests")
         })?;
@@ -192,7 +188,7 @@ impl Running {
             seen: seen.clone(),
             splitter: Splitter::new(),
             streaming: false,
-            body_length: body.len(),
+            body_length: body.iter().map(Bytes::len).sum(),
         });
         let ctx = SubrequestCtx::builder()
             .body_mode(BodyMode::ExpectBody)
@@ -267,16 +263,20 @@ impl Drop for Running {
 }
 
 /// Gives the body to the subrequest once it asks. That it stops listening is its own business.
-async fn feed(tx: mpsc::Sender<HttpTask>, wanted: oneshot::Receiver<()>, mut body: Bytes) {
+async fn feed(tx: mpsc::Sender<HttpTask>, wanted: oneshot::Receiver<()>, body: Vec<Bytes>) {
     if wanted.await.is_err() {
         return;
     }
-    loop {
-        let slice = body.split_to(body.len().min(BODY_SLICE));
-        let end = body.is_empty();
-        if tx.send(HttpTask::Body(Some(slice), end)).await.is_err() || end {
-            break;
+    for mut part in body {
+        while !part.is_empty() {
+            let slice = part.split_to(part.len().min(BODY_SLICE));
+            if tx.send(HttpTask::Body(Some(slice), false)).await.is_err() {
+                return;
+            }
         }
+    }
+    if tx.send(HttpTask::Body(None, true)).await.is_err() {
+        return;
     }
     // The subrequest takes a closed channel for a client that left: keep it open as long as it runs.
     tx.closed().await;

@@ -36,7 +36,7 @@ use bytes::Bytes;
 use codex_lb_filters::Turn;
 
 pub use encoder::{Encoder, Ending, is_decisive};
-pub use failure::failure;
+pub use failure::{error_object, failure, failure_status};
 
 use crate::error::Error;
 pub use crate::reasoning::skeleton::Remembered;

@@ -73,7 +73,13 @@ pub async fn run(app: &App, client: &mut Client<'_>, call: &Call, record: &mut R
         owner: None,
         model: record.turn.model.clone(),
     };
-    let mut body = call.render(&record.turn);
+    if let (Some(affinity), Some(owner)) = (&wish.affinity, &call.reasoning_owner)
+        && let Some(account) = app.pool.account(owner)
+    {
+        // After a restart the affinity is forgotten; the reasoning that goes along belongs to an account.
+        app.pool.bind(affinity, &account, now_ms());
+    }
+    let mut body = call.render_parts(&record.turn);
     let mut course = Course::default();
     loop {
         let lease = course.lease(app, client, &wish).await?;
@@ -112,7 +118,7 @@ pub async fn run(app: &App, client: &mut Client<'_>, call: &Call, record: &mut R
             && let Some(bare) = call.render_without_reasoning(&record.turn)
         {
             course.tries.bare = true;
-            body = bare;
+            body = vec![bare];
             continue;
         }
         course.follow(app, client, &account, verdict, policy.config.routing.attempts).await?;

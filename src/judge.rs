@@ -8,6 +8,7 @@ use std::time::Duration;
 use pingora::ErrorType;
 use serde_json::{Map, Value};
 
+use crate::dialect::failure_status;
 use crate::error::Error;
 use crate::pool::Note;
 
@@ -71,10 +72,7 @@ pub fn judge(evidence: Evidence<'_>, tries: Tries, now_ms: u64) -> Verdict {
             said(status, error, retry_after, tries, now_ms)
         }
         Evidence::Refusal { status, error: None, retry_after } => unreadable(status, retry_after, tries),
-        Evidence::Failure { error } => {
-            let retry_after = None;
-            said(status_of(&error), error, retry_after, tries)
-        }
+        Evidence::Failure { error } => said(failure_status(&error), error, None, tries, now_ms),
         Evidence::Broken { error, reused } => broken(error, reused, tries),
         Evidence::Truncated => transient("stream_incomplete", Error::Truncated, tries),
         Evidence::Silence { waited } => Verdict {
@@ -234,39 +232,6 @@ fn broken(error: &pingora::Error, reused: bool, tries: Tries) -> Verdict {
 pub fn code_of(error: &Map<String, Value>) -> Option<String> {
     let text = |key| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     text("code").or_else(|| text("type")).map(str::to_ascii_lowercase)
-}
-
-/// The HTTP status that fits an error object which came without one.
-pub fn status_of(error: &Map<String, Value>) -> u16 {
-    if let Some(status) = number(error, "status").or_else(|| number(error, "status_code"))
-        && let Ok(status) = u16::try_from(status)
-        && (400..600).contains(&status)
-    {
-        return status;
-    }
-    let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
-    match code_of(error).unwrap_or_default().as_str() {
-        "rate_limit_exceeded"
-        | "usage_limit_reached"
-        | "insufficient_quota"
-        | "usage_not_included"
-        | "quota_exceeded" => 429,
-        "invalid_api_key" | "invalid_authentication" | "token_invalidated" => 401,
-        "invalid_request_error"
-        | "context_length_exceeded"
-        | "invalid_prompt"
-        | "cyber_policy"
-        | "content_policy_violation"
-        | "invalid_encrypted_content"
-        | "previous_response_not_found" => 400,
-        "server_is_overloaded" | "slow_down" | "overloaded_error" => 503,
-        _ => match kind {
-            "authentication_error" => 401,
-            "invalid_request_error" => 400,
-            "rate_limit_error" => 429,
-            _ => 502,
-        },
-    }
 }
 
 /// A whole number at `key`, as a number or as text.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -223,12 +223,6 @@ impl Ledger {
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LedgerError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
     started.map(drop).map_err(|error| LedgerError(format!("cannot start the thread {name}: {error}")))
-}
-
-/// Unix epoch milliseconds.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn because(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use codex_lb_filters::{Chain, Turn, Verdict};
+use codex_lb_filters::{Chain, Verdict};
 use log::debug;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -45,7 +45,7 @@ pub struct Policy {
 pub struct App {
     pub policy: ArcSwap<Policy>,
     pub pool: Arc<Pool>,
-    pub refresher: Arc<Refresher>,
+    pub refresher: Refresher,
     pub ledger: Ledger,
     pub memory: Arc<ReasoningMemory>,
     pub endpoint: Arc<Endpoint>,

@@ -20,13 +20,14 @@ use pingora::services::background::background_service;
 use pingora_proxy::http_proxy_service;
 
 use crate::config::{Config, Dashboard};
-use crate::dialect;
-use crate::ledger::Ledger;
+use crate::ledger::{KeyHashes, Ledger};
 use crate::pool::Pool;
 use crate::proxy::{App, Policy, Proxy};
 use crate::reasoning::ReasoningMemory;
+use crate::tokens::refresh::Refresher;
 use crate::upstream::Endpoint;
 use crate::vault::Vault;
+use crate::{dialect, now_ms};
 
 /// Listener buffers. Measured: an idle stream takes a third of the memory it takes with Pingora's 64 KiB.
 const LISTENER_BUFFER: usize = 4096;
@@ -62,15 +63,11 @@ pub fn run(config: Config, options: Options) -> Result<(), String> {
     }
     let metrics = config.metrics.map(bind).transpose()?;
 
-    let keys = Arc::new(crate::ledger::KeyHashes::new(&start.keys));
+    let keys = Arc::new(KeyHashes::new(&start.keys));
     let client = background::http_client(&config)?;
-    let pool = Arc::new(Pool::new(&config.routing, ledger.clone(), start));
-    let refresher = crate::tokens::refresh::Refresher::new(
-        client.clone(),
-        config.upstream.auth_url.clone(),
-        Arc::new(ledger.clone()),
-        pool.clone(),
-    );
+    let pool = Arc::new(Pool::new(config.routing.strategy, ledger.clone(), &start, now_ms()));
+    let refresher =
+        Refresher::new(client.clone(), &config.upstream.auth_url, pool.clone(), Arc::new(ledger.clone()));
     let app = Arc::new(App {
         policy: ArcSwap::from_pointee(policy(config.clone(), keys.clone())),
         endpoint: Arc::new(Endpoint::new(&config.upstream.base_url, &config.upstream.timeouts)?),
@@ -110,7 +107,7 @@ pub fn run(config: Config, options: Options) -> Result<(), String> {
 }
 
 /// What the configuration means for the request path.
-fn policy(config: Config, keys: Arc<crate::ledger::KeyHashes>) -> Policy {
+fn policy(config: Config, keys: Arc<KeyHashes>) -> Policy {
     let surroundings = Surroundings { keys, api_keys: config.auth.api_keys, prices: config.prices.clone() };
     Policy {
         chain: Arc::new(Chain::build(&config.filters, surroundings)),

@@ -10,7 +10,8 @@ use clap::Subcommand;
 use super::choice::{Called, choose};
 use super::{Failure, print};
 use crate::config::Config;
-use crate::ledger::{AccountRow, Book, NewLogin, now_ms};
+use crate::ledger::{AccountRow, Book, NewLogin};
+use crate::now_ms;
 use crate::tokens::auth_file::AuthFile;
 use crate::vault::{Vault, VaultError};
 

@@ -9,7 +9,7 @@ use super::Failure;
 use crate::config::{Config, Dashboard};
 use crate::ledger::{Book, NewLogin};
 use crate::sim::{self, Budget, Spec, World};
-use crate::tokens::AuthFile;
+use crate::tokens::auth_file::AuthFile;
 use crate::vault::Vault;
 use crate::{server, telemetry};
 
@@ -21,7 +21,8 @@ pub struct Args {
 }
 
 /// The demo's accounts: name, plan, and what a 5-hour window holds.
-const ACCOUNTS: [(&str, &str, u64); 3] = [("anna", "plus", 200_000), ("ben", "pro", 2_000_000), ("carla", "plus", 6_000)];
+const ACCOUNTS: [(&str, &str, u64); 3] =
+    [("anna", "plus", 200_000), ("ben", "pro", 2_000_000), ("carla", "plus", 6_000)];
 
 /// Runs the demo until Ctrl-C, then removes what it made.
 pub fn run(args: Args, mut config: Config) -> Result<(), Failure> {
@@ -50,7 +51,8 @@ fn failed(error: std::io::Error) -> Failure {
 
 /// Starts the simulator on a thread of its own and leaves one `auth.json` per account in `home`.
 fn simulate(home: &Path) -> Result<SocketAddr, Failure> {
-    let options = sim::Options { event_delay: std::time::Duration::from_millis(15), ..sim::Options::default() };
+    let options =
+        sim::Options { event_delay: std::time::Duration::from_millis(15), ..sim::Options::default() };
     for (name, plan, tokens) in ACCOUNTS {
         let spec = Spec {
             id: Some(name.to_owned()),

@@ -6,7 +6,8 @@ use super::choice::{Called, choose};
 use super::table::{Column, Table};
 use super::{Failure, print, when};
 use crate::config::Config;
-use crate::ledger::{Book, KeyInfo, LedgerError, now_ms};
+use crate::ledger::{Book, KeyInfo, LedgerError};
+use crate::now_ms;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{Failure, print};
 use crate::config::{Config, Time};
-use crate::ledger::{Book, By, UsageRow, now_ms};
+use crate::ledger::{Book, By, UsageRow};
+use crate::now_ms;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -18,9 +18,17 @@ pub(super) enum Delta<'a> {
     Text(Cow<'a, str>),
     Refusal(Cow<'a, str>),
     /// A piece of reasoning summary: text, and the entry of `reasoning_details` it belongs to.
-    Reasoning { text: Cow<'a, str>, id: String, index: usize },
+    Reasoning {
+        text: Cow<'a, str>,
+        id: String,
+        index: usize,
+    },
     /// The upstream's own form of a reasoning item, for clients that can carry it.
-    Encrypted { data: Cow<'a, str>, id: String, index: usize },
+    Encrypted {
+        data: Cow<'a, str>,
+        id: String,
+        index: usize,
+    },
     Tool(tool_calls::Piece),
 }
 
@@ -252,7 +260,9 @@ impl Reader {
                 }
             }
         }
-        let Some(data) = item.get("encrypted_content").filter(|raw| raw.get() != "\"\"") else { return Done::Other };
+        let Some(data) = item.get("encrypted_content").filter(|raw| raw.get() != "\"\"") else {
+            return Done::Other;
+        };
         let index = self.thoughts.entries;
         self.thoughts.entries += 1;
         tell(Delta::Encrypted { data: Cow::Borrowed(data.get()), id: id.clone().into_owned(), index });

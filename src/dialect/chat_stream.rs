@@ -114,7 +114,12 @@ impl Chunks {
             Delta::Refusal(text) => self.write("\"refusal\":", text, None, out),
             Delta::Reasoning { text, id, index } => {
                 let entry = reasoning_entry("summary", text, id, *index);
-                self.write("\"reasoning_content\":", &format!("{text},\"reasoning_details\":[{entry}]"), None, out);
+                self.write(
+                    "\"reasoning_content\":",
+                    &format!("{text},\"reasoning_details\":[{entry}]"),
+                    None,
+                    out,
+                );
             }
             Delta::Encrypted { data, id, index } => {
                 let entry = reasoning_entry("encrypted", data, id, *index);

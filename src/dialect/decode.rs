@@ -98,7 +98,9 @@ fn messages<'a>(object: &Object<'a>, dialect: Dialect) -> Result<Option<&'a RawV
     match (dialect, messages, input) {
         (Dialect::Chat, Some(raw), None) => Ok(Some(raw)),
         (Dialect::Chat, Some(raw), Some(_)) => Ok((!empty(raw)).then_some(raw)),
-        (Dialect::Chat, None, None) => Err(Error::invalid("messages", "Provide either 'messages' or 'input'.")),
+        (Dialect::Chat, None, None) => {
+            Err(Error::invalid("messages", "Provide either 'messages' or 'input'."))
+        }
         (Dialect::Responses, Some(raw), input) if input.is_none_or(empty) => Ok(Some(raw)),
         (Dialect::Responses, Some(_), Some(_)) => {
             Err(root.key("messages").refuse("and input cannot both be given"))
@@ -164,7 +166,8 @@ impl Source<'_> {
         let mut fields = Vec::new();
         for (key, raw) in &self.object.entries {
             let handled = |list: &[&str]| list.contains(&key.as_ref());
-            if handled(&FOLDED) || handled(&REFUSED_UPSTREAM) || key == "instructions" || raw.get() == "null" {
+            if handled(&FOLDED) || handled(&REFUSED_UPSTREAM) || key == "instructions" || raw.get() == "null"
+            {
                 continue;
             }
             let edited = match key.as_ref() {
@@ -191,7 +194,8 @@ impl Source<'_> {
             ("parallel_tool_calls", parallel.map(|parallel| parallel.to_string())),
             ("client_metadata", self.object.get("client_metadata").map(|raw| raw.get().to_owned())),
         ];
-        let given = fields.into_iter().filter_map(|(key, json)| Some((Cow::Borrowed(key), Bytes::from(json?))));
+        let given =
+            fields.into_iter().filter_map(|(key, json)| Some((Cow::Borrowed(key), Bytes::from(json?))));
         Ok(given.collect())
     }
 

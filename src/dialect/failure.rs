@@ -33,6 +33,17 @@ pub fn failure(event: &Event) -> Option<Map<String, Value>> {
     Some(error)
 }
 
+/// The error object of a refused request's JSON body, in any of the shapes the upstream uses: `error`, `detail` or
+/// `message`, an object or a text. `None`: it explains nothing.
+pub fn error_object(body: &Value) -> Option<Map<String, Value>> {
+    let said = ["error", "detail"].into_iter().find_map(|key| body.get(key)).unwrap_or(body);
+    match said {
+        Value::Object(error) => Some(error.clone()),
+        Value::String(message) => Some(Map::from_iter([("message".to_owned(), json!(message))])),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
 /// Keys of an error told at the top level of its event.
 fn is_error_key(key: &str) -> bool {
     matches!(key, "code" | "message" | "param" | "type" | "plan_type" | "resets_at" | "resets_in_seconds")
@@ -50,14 +61,14 @@ fn number(value: &Value) -> Option<u64> {
 
 /// The error for the client.
 pub(super) fn error(mut error: Map<String, Value>) -> Error {
-    let status = status(&error);
+    let status = failure_status(&error);
     let retry_after = error.get("resets_in_seconds").and_then(number);
     STATUS_KEYS.iter().for_each(|key| drop(error.remove(*key)));
     Error::Upstream { status, error, retry_after }
 }
 
 /// The HTTP status of an error of which only the object is known.
-fn status(error: &Map<String, Value>) -> u16 {
+pub fn failure_status(error: &Map<String, Value>) -> u16 {
     let stated = stated_status(error).and_then(|status| u16::try_from(status).ok());
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
     stated.or_else(|| by_code(text("code"))).or_else(|| by_code(text("type"))).unwrap_or(502)
@@ -65,14 +76,24 @@ fn status(error: &Map<String, Value>) -> u16 {
 
 fn by_code(code: &str) -> Option<u16> {
     match code {
-        "invalid_request_error" | "invalid_prompt" | "context_length_exceeded" | "cyber_policy"
-        | "content_policy_violation" | "invalid_encrypted_content" | "unsupported_parameter" | "invalid_value" => {
-            Some(400)
+        "invalid_request_error"
+        | "invalid_prompt"
+        | "context_length_exceeded"
+        | "cyber_policy"
+        | "content_policy_violation"
+        | "invalid_encrypted_content"
+        | "unsupported_parameter"
+        | "invalid_value" => Some(400),
+        "invalid_api_key" | "invalid_authentication" | "token_invalidated" | "authentication_error" => {
+            Some(401)
         }
-        "invalid_api_key" | "invalid_authentication" | "token_invalidated" | "authentication_error" => Some(401),
         "permission_error" => Some(403),
-        "rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota" | "rate_limit_error"
-        | "quota_exceeded" | "usage_not_included" => Some(429),
+        "rate_limit_exceeded"
+        | "usage_limit_reached"
+        | "insufficient_quota"
+        | "rate_limit_error"
+        | "quota_exceeded"
+        | "usage_not_included" => Some(429),
         "server_is_overloaded" | "slow_down" | "overloaded_error" => Some(503),
         _ => None,
     }
@@ -129,7 +150,8 @@ mod tests {
 
     #[test]
     fn other_events_are_no_failures() {
-        let event = Event::new(Bytes::from_static(b"data: {\"type\":\"response.completed\",\"error\":{}}\n\n"));
+        let event =
+            Event::new(Bytes::from_static(b"data: {\"type\":\"response.completed\",\"error\":{}}\n\n"));
         assert_eq!(failure(&event), None);
     }
 }

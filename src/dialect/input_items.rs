@@ -112,7 +112,9 @@ fn change(object: &Object<'_>, path: &Path<'_>, last: bool, facts: &mut Facts) -
     match (kind.as_ref(), role.as_ref()) {
         ("message", "system" | "developer") => hoist(object, path, facts),
         ("message", "tool") => tool_output(object, path).map(Change::Built),
-        ("compaction_trigger", _) if !last => Err(path.refuse("must be the last item: it is a compaction_trigger")),
+        ("compaction_trigger", _) if !last => {
+            Err(path.refuse("must be the last item: it is a compaction_trigger"))
+        }
         (kind, role) => edit(object, kind, role, path, facts),
     }
 }

@@ -218,7 +218,8 @@ pub(super) fn ending(event: &Event) -> Option<Ending> {
 }
 
 fn failed(facts: &Facts, response_id: Option<&str>, error: &Error, sequence_number: u64) -> Bytes {
-    let error: Map<String, Value> = error.object().into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let error: Map<String, Value> =
+        error.object().into_iter().filter(|(_, value)| !value.is_null()).collect();
     let mut response = envelope(facts, response_id);
     response
         .text("status", "failed")

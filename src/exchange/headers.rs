@@ -91,6 +91,9 @@ pub fn upstream(turn: &Turn, call: &Call, own: &[(String, String)]) -> HeaderMap
             default(&mut headers, "session_id", &session);
         }
     }
+    if call.responses_lite {
+        headers.insert("x-openai-internal-codex-responses-lite", HeaderValue::from_static("true"));
+    }
     for (name, value) in own {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.insert(name, value);

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{now_ms, reasoning};
+use super::reasoning;
+use crate::now_ms;
 
 const EVERY: Duration = Duration::from_secs(3600);
 /// Rows in one transaction: a few milliseconds, so that nobody waits long behind it.

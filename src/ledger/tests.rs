@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::now_ms;
 use crate::tokens::claims::Claims;
 use crate::vault::Secret;
 

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::ledger::KeyHashes;
 use crate::pool::poller::Poller;
 use crate::proxy::App;
-use crate::telemetry;
+use crate::{now_ms, telemetry};
 
 /// The client for token refresh and polling, with the same trust as the data plane.
 pub(super) fn http_client(config: &Config) -> Result<reqwest::Client, String> {
@@ -32,19 +32,22 @@ pub(super) fn http_client(config: &Config) -> Result<reqwest::Client, String> {
 }
 
 /// Polls usage and models, refreshes tokens ahead of time.
-pub(super) struct Polling(Poller);
+pub(super) struct Polling(Mutex<Option<Poller>>);
 
 impl Polling {
     pub(super) fn new(config: &Config, client: reqwest::Client, app: &App) -> Self {
-        let base_url = config.upstream.base_url.clone();
-        Self(Poller::new(client, base_url, app.pool.clone(), app.refresher.clone()))
+        let poller = Poller::new(client, &config.upstream, app.pool.clone(), app.refresher.clone());
+        Self(Mutex::new(Some(poller)))
     }
 }
 
 #[async_trait]
 impl BackgroundService for Polling {
     async fn start(&self, shutdown: ShutdownWatch) {
-        self.0.run(shutdown).await;
+        let poller = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(poller) = poller {
+            poller.run(shutdown).await;
+        }
     }
 }
 
@@ -67,7 +70,7 @@ impl BackgroundService for Watching {
             match tokio::task::spawn_blocking(move || ledger.load()).await {
                 Ok(Ok(snapshot)) => {
                     self.keys.replace(&snapshot.keys);
-                    self.app.pool.reload(snapshot);
+                    self.app.pool.reload(&snapshot, now_ms());
                     info!("accounts and keys read again");
                 }
                 Ok(Err(error)) => warn!("accounts and keys not read again: {error}"),
@@ -144,7 +147,7 @@ impl BackgroundService for Metrics {
         let Some(listener) = self.listener.take() else { return };
         let app = self.app.clone();
         let page = move || {
-            let usable = app.pool.view().iter().filter(|account| account.usable).count();
+            let usable = app.pool.usable(now_ms());
             telemetry::ACCOUNTS_USABLE.set(i64::try_from(usable).unwrap_or(i64::MAX));
             telemetry::LEDGER_LOST.set(i64::try_from(app.ledger.lost()).unwrap_or(i64::MAX));
             std::future::ready(([("content-type", "text/plain; version=0.0.4")], telemetry::page()))

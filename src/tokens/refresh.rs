@@ -4,7 +4,7 @@
 //! take the new tokens with it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -184,7 +184,7 @@ impl Inner {
     /// Another process may have rotated the tokens or imported a new login. True: newer ones are in use now.
     async fn adopt_stored(&self, account: &Arc<Account>) -> bool {
         let Some(row) = self.store.stored(&account.id).await else { return false };
-        self.pool.adopt(account, &row, unix_ms())
+        self.pool.adopt(account, &row, crate::now_ms())
     }
 
     /// One request. It is never repeated here: the token may be spent even if no answer came.
@@ -220,7 +220,7 @@ impl Inner {
     async fn store_and_use(&self, account: &Arc<Account>, tokens: Tokens) -> Result<(), RefreshError> {
         let stored = account.login().stored_hash.clone();
         let hash = refresh_hash(&tokens.refresh);
-        let now_ms = unix_ms();
+        let now_ms = crate::now_ms();
         for pause in WRITE_PAUSES {
             tokio::time::sleep(pause).await;
             match self.store.swap(&account.id, &stored, &tokens, now_ms).await {
@@ -247,7 +247,7 @@ impl Inner {
             return Ok(());
         }
         if let RefreshError::Permanent { code } = &error {
-            self.pool.note(account, Note::NeedsLogin { code: code.clone() }, unix_ms());
+            self.pool.note(account, Note::NeedsLogin { code: code.clone() }, crate::now_ms());
         }
         Err(error)
     }
@@ -286,12 +286,6 @@ impl TokenStore for Ledger {
         let snapshot = tokio::task::spawn_blocking(move || ledger.load()).await.ok()?.ok()?;
         snapshot.accounts.into_iter().find(|row| row.id == account)
     }
-}
-
-/// Unix epoch milliseconds.
-pub(crate) fn unix_ms() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How badly new tokens are needed.
