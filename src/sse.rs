@@ -163,7 +163,8 @@ mod tests {
             for _ in 0..200 {
                 let mut rest = bytes.clone();
                 let random = std::iter::from_fn(|| {
-                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    seed =
+                        seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let size = (seed >> 33) % 9;
                     (!rest.is_empty()).then(|| rest.split_to(size.min(rest.len())))
                 });

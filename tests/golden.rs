@@ -97,7 +97,9 @@ fn folders(under: &Path) -> BTreeSet<PathBuf> {
 fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
     let at = expected.iter().zip(&found).take_while(|(a, b)| a == b).count();
-    let show = |lines: &[&str]| lines.iter().skip(at).take(3).map(|line| format!("    {line}\n")).collect::<String>();
+    let show = |lines: &[&str]| {
+        lines.iter().skip(at).take(3).map(|line| format!("    {line}\n")).collect::<String>()
+    };
     format!("  line {}\n  expected:\n{}  found:\n{}", at + 1, show(&expected), show(&found))
 }
 

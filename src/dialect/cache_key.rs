@@ -55,6 +55,9 @@ mod tests {
     fn the_upstream_s_limit_of_64_characters_holds() {
         let key = derive("gpt-5.3-codex", Some(&"k".repeat(40)), "a", Some("b"), "");
         assert!(key.starts_with("codex-kkkkkkkkkkkk-") && key.len() <= 64, "{key}");
-        assert_eq!(derive("gpt-5.4-mini", None, "", None, &"0af3".repeat(8)), format!("mini-{}", "0af3".repeat(6)));
+        assert_eq!(
+            derive("gpt-5.4-mini", None, "", None, &"0af3".repeat(8)),
+            format!("mini-{}", "0af3".repeat(6))
+        );
     }
 }

@@ -162,9 +162,8 @@ impl Conversation {
 
 fn function_call(id: &str, function: &Object<'_>, path: &Path<'_>) -> Result<(String, Item), Error> {
     let name = required(function, "name", path)?;
-    let arguments = function
-        .text("arguments", path)?
-        .ok_or_else(|| path.key("arguments").refuse("is missing"))?;
+    let arguments =
+        function.text("arguments", path)?.ok_or_else(|| path.key("arguments").refuse("is missing"))?;
     let mut writer = Writer::default();
     writer.text("type", "function_call").text("call_id", id).text("name", &name);
     Ok((id.to_owned(), Item::plain(writer.text("arguments", &arguments).finish())))
@@ -177,11 +176,14 @@ fn required<'a>(object: &Object<'a>, key: &str, path: &Path<'_>) -> Result<Cow<'
 
 /// Encrypted entries of `reasoning_details`, kept by clients that keep structure. Text and strings are only echoes.
 fn echoed_reasoning(message: &Object<'_>) -> Vec<Item> {
-    let Some(details) = message.get("reasoning_details").filter(|raw| is_list(raw)) else { return Vec::new() };
+    let Some(details) = message.get("reasoning_details").filter(|raw| is_list(raw)) else {
+        return Vec::new();
+    };
     let entries = list(details).unwrap_or_default();
     let item = |raw: &RawValue| {
         let entry = Object::parse(raw, &Path::Root).ok()?;
-        let data = (text(entry.get("type")?)? == "reasoning.encrypted").then(|| entry.known_text("data"))??;
+        let data =
+            (text(entry.get("type")?)? == "reasoning.encrypted").then(|| entry.known_text("data"))??;
         let id = entry.known_text("id").filter(|id| id.starts_with("rs_"))?;
         let mut writer = Writer::default();
         writer.text("type", "reasoning").text("id", &id).raw("summary", "[]");

@@ -115,7 +115,9 @@ fn assistant_part(part: &Object<'_>, path: &Path<'_>) -> Result<Option<String>, 
     match part.text("type", path)?.as_deref() {
         Some("refusal") => Ok(part.text("refusal", path)?.as_deref().map(refusal_part)),
         // Echoes of reasoning never go upstream as content.
-        Some("reasoning" | "reasoning_content" | "reasoning_details" | "thinking" | "redacted_thinking") => Ok(None),
+        Some("reasoning" | "reasoning_content" | "reasoning_details" | "thinking" | "redacted_thinking") => {
+            Ok(None)
+        }
         _ => Err(path.key("type").refuse("must be text or refusal")),
     }
 }

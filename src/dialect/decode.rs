@@ -67,9 +67,7 @@ pub(super) fn decode(
         let first_user = content.first_user.as_deref();
         cache_key::derive(&params.model, key, &content.instructions, first_user, &turn.id)
     });
-    let old_functions = dialect == Dialect::Chat
-        && source.object.get("tools").is_none()
-        && source.object.get("functions").is_some();
+    let old_functions = dialect == Dialect::Chat && source.old_functions();
     let fields = fields(&source.object, &params, dialect, &content, &cache_key)?;
     Ok(Call {
         dialect,
@@ -98,7 +96,9 @@ fn messages<'a>(object: &Object<'a>, dialect: Dialect) -> Result<Option<&'a RawV
     match (dialect, messages, input) {
         (Dialect::Chat, Some(raw), None) => Ok(Some(raw)),
         (Dialect::Chat, Some(raw), Some(_)) => Ok((!empty(raw)).then_some(raw)),
-        (Dialect::Chat, None, None) => Err(Error::invalid("messages", "Provide either 'messages' or 'input'.")),
+        (Dialect::Chat, None, None) => {
+            Err(Error::invalid("messages", "Provide either 'messages' or 'input'."))
+        }
         (Dialect::Responses, Some(raw), input) if input.is_none_or(empty) => Ok(Some(raw)),
         (Dialect::Responses, Some(_), Some(_)) => {
             Err(root.key("messages").refuse("and input cannot both be given"))
@@ -164,7 +164,8 @@ impl Source<'_> {
         let mut fields = Vec::new();
         for (key, raw) in &self.object.entries {
             let handled = |list: &[&str]| list.contains(&key.as_ref());
-            if handled(&FOLDED) || handled(&REFUSED_UPSTREAM) || key == "instructions" || raw.get() == "null" {
+            if handled(&FOLDED) || handled(&REFUSED_UPSTREAM) || key == "instructions" || raw.get() == "null"
+            {
                 continue;
             }
             let edited = match key.as_ref() {
@@ -185,14 +186,22 @@ impl Source<'_> {
             return Err(root.key("n").refuse("must be 1: the upstream gives one answer"));
         }
         let parallel = self.object.flag("parallel_tool_calls", &root)?;
+        // The old form has room for one call.
+        let parallel = if self.old_functions() { Some(false) } else { parallel };
         let fields = [
             ("tools", chat_tools::tools(&self.object)?),
             ("tool_choice", chat_tools::tool_choice(&self.object)?),
             ("parallel_tool_calls", parallel.map(|parallel| parallel.to_string())),
             ("client_metadata", self.object.get("client_metadata").map(|raw| raw.get().to_owned())),
         ];
-        let given = fields.into_iter().filter_map(|(key, json)| Some((Cow::Borrowed(key), Bytes::from(json?))));
+        let given =
+            fields.into_iter().filter_map(|(key, json)| Some((Cow::Borrowed(key), Bytes::from(json?))));
         Ok(given.collect())
+    }
+
+    /// The client knows tools only as `functions`.
+    fn old_functions(&self) -> bool {
+        self.object.get("tools").is_none() && self.object.get("functions").is_some()
     }
 
     fn slice(&self, raw: &RawValue) -> Bytes {

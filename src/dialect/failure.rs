@@ -24,7 +24,12 @@ pub fn failure(event: &Event) -> Option<Map<String, Value>> {
         Some(Value::String(message)) => Map::from_iter([("message".to_owned(), json!(message))]),
         _ => root.clone().into_iter().filter(|(key, _)| is_error_key(key)).collect(),
     };
-    if error.get("type") == Some(&json!("error")) {
+    // At the top level, `type` is the event's.
+    if error
+        .get("type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| matches!(kind, "error" | "response.failed"))
+    {
         error.remove("type");
     }
     if let Some(status) = stated_status(&root).or_else(|| stated_status(&error)) {
@@ -65,14 +70,24 @@ fn status(error: &Map<String, Value>) -> u16 {
 
 fn by_code(code: &str) -> Option<u16> {
     match code {
-        "invalid_request_error" | "invalid_prompt" | "context_length_exceeded" | "cyber_policy"
-        | "content_policy_violation" | "invalid_encrypted_content" | "unsupported_parameter" | "invalid_value" => {
-            Some(400)
+        "invalid_request_error"
+        | "invalid_prompt"
+        | "context_length_exceeded"
+        | "cyber_policy"
+        | "content_policy_violation"
+        | "invalid_encrypted_content"
+        | "unsupported_parameter"
+        | "invalid_value" => Some(400),
+        "invalid_api_key" | "invalid_authentication" | "token_invalidated" | "authentication_error" => {
+            Some(401)
         }
-        "invalid_api_key" | "invalid_authentication" | "token_invalidated" | "authentication_error" => Some(401),
         "permission_error" => Some(403),
-        "rate_limit_exceeded" | "usage_limit_reached" | "insufficient_quota" | "rate_limit_error"
-        | "quota_exceeded" | "usage_not_included" => Some(429),
+        "rate_limit_exceeded"
+        | "usage_limit_reached"
+        | "insufficient_quota"
+        | "rate_limit_error"
+        | "quota_exceeded"
+        | "usage_not_included" => Some(429),
         "server_is_overloaded" | "slow_down" | "overloaded_error" => Some(503),
         _ => None,
     }
@@ -129,7 +144,8 @@ mod tests {
 
     #[test]
     fn other_events_are_no_failures() {
-        let event = Event::new(Bytes::from_static(b"data: {\"type\":\"response.completed\",\"error\":{}}\n\n"));
+        let event =
+            Event::new(Bytes::from_static(b"data: {\"type\":\"response.completed\",\"error\":{}}\n\n"));
         assert_eq!(failure(&event), None);
     }
 }

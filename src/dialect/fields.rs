@@ -50,7 +50,9 @@ impl<'p> Path<'p> {
                 param: None,
                 message: format!("The request body {complaint}."),
             },
-            Self::Key(..) | Self::Index(..) => Error::invalid(self.to_string(), format!("{self} {complaint}.")),
+            Self::Key(..) | Self::Index(..) => {
+                Error::invalid(self.to_string(), format!("{self} {complaint}."))
+            }
         }
     }
 }

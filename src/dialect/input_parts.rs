@@ -46,12 +46,7 @@ enum Part {
     Dropped,
 }
 
-fn edit_part(
-    object: &Object<'_>,
-    role: &str,
-    path: &Path<'_>,
-    facts: &mut Facts,
-) -> Result<Part, Error> {
+fn edit_part(object: &Object<'_>, role: &str, path: &Path<'_>, facts: &mut Facts) -> Result<Part, Error> {
     let kind = object.known_text("type").unwrap_or_default();
     match kind.as_ref() {
         "reasoning" | "reasoning_content" | "reasoning_details" => return Ok(Part::Dropped),
@@ -67,8 +62,9 @@ fn edit_part(
             return Ok(Part::Built(output_text(&said)));
         }
     }
-    let refused =
-        |key: &str| ECHOED_KEYS.contains(&key) || (key == "prompt_cache_breakpoint" && kind.starts_with("input_"));
+    let refused = |key: &str| {
+        ECHOED_KEYS.contains(&key) || (key == "prompt_cache_breakpoint" && kind.starts_with("input_"))
+    };
     if !object.entries.iter().any(|(key, _)| refused(key)) {
         return Ok(Part::Same);
     }

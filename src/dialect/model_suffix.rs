@@ -68,7 +68,9 @@ mod tests {
 
     #[test]
     fn a_name_with_an_unknown_suffix_is_left_alone() {
-        for model in ["gpt-5.4", "gpt-5.3-codex-spark", "gpt-5.4-2026-01-01", "gpt-5.6-sol-x", "gpt-4o-high", ""] {
+        for model in
+            ["gpt-5.4", "gpt-5.3-codex-spark", "gpt-5.4-2026-01-01", "gpt-5.6-sol-x", "gpt-4o-high", ""]
+        {
             assert_eq!(read(model), None, "{model}");
         }
     }

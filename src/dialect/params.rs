@@ -200,10 +200,7 @@ fn thinking(raw: &RawValue) -> Option<String> {
     if enabled { medium() } else { None }
 }
 
-fn summary<'a>(
-    body: &Object<'a>,
-    reasoning: Option<&Object<'a>>,
-) -> Result<Option<Cow<'a, str>>, Error> {
+fn summary<'a>(body: &Object<'a>, reasoning: Option<&Object<'a>>) -> Result<Option<Cow<'a, str>>, Error> {
     if let Some(summary) = reasoning.and_then(|reasoning| reasoning.get("summary")) {
         return Ok(Some(Cow::Borrowed(summary.get())));
     }

@@ -50,12 +50,7 @@ pub(super) fn recall(entries: Vec<Entry>, key: &str, memory: &ReasoningMemory, n
     Recalled { items, owner }
 }
 
-fn find(
-    assistant: &Assistant,
-    key: &str,
-    memory: &ReasoningMemory,
-    now_ms: u64,
-) -> Option<(String, Bytes)> {
+fn find(assistant: &Assistant, key: &str, memory: &ReasoningMemory, now_ms: u64) -> Option<(String, Bytes)> {
     let scope = Scope { key: key.to_owned(), question: assistant.question.clone() };
     if assistant.said.calls.is_empty() {
         let anchor = (!assistant.text.trim().is_empty()).then(|| scope.text(&assistant.text))?;

@@ -153,11 +153,13 @@ impl ResponsesStream {
     /// The terminal event, its output filled in.
     fn end(&mut self, event: &Event, name: &str, out: &mut Vec<Bytes>) {
         self.open(Some(event), out);
-        let filled = response(&event.data).and_then(|response| self.items.fill(&response));
-        let whole = serde_json::from_slice::<Object<'_>>(&event.data);
-        let (Ok(whole), Some(filled)) = (whole, filled) else {
+        let Some(response) = response(&event.data) else { return out.push(event.raw.clone()) };
+        let Ok(whole) = serde_json::from_slice::<Object<'_>>(&event.data) else { return };
+        let filled = self.items.fill(&response);
+        if filled.is_none() && whole.known_text("type").as_deref() == Some(name) {
             return out.push(event.raw.clone());
-        };
+        }
+        let filled = filled.unwrap_or_else(|| response.without(&[]).finish());
         let mut writer = Writer::default();
         writer.text("type", name);
         for (key, raw) in whole.entries.iter().filter(|(key, _)| key != "type" && key != "response") {
@@ -218,7 +220,8 @@ pub(super) fn ending(event: &Event) -> Option<Ending> {
 }
 
 fn failed(facts: &Facts, response_id: Option<&str>, error: &Error, sequence_number: u64) -> Bytes {
-    let error: Map<String, Value> = error.object().into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let error: Map<String, Value> =
+        error.object().into_iter().filter(|(_, value)| !value.is_null()).collect();
     let mut response = envelope(facts, response_id);
     response
         .text("status", "failed")

@@ -67,10 +67,7 @@ fn walk(node: &Map<String, Value>, context: &mut Vec<String>) -> Result<(), Stri
 
 fn check_object(node: &Map<String, Value>, context: &[String]) -> Result<(), String> {
     if node.get("additionalProperties") != Some(&Value::Bool(false)) {
-        return Err(complaint(
-            context,
-            "'additionalProperties' is required to be supplied and to be false.",
-        ));
+        return Err(complaint(context, "'additionalProperties' is required to be supplied and to be false."));
     }
     let Some(Value::Object(properties)) = node.get("properties") else { return Ok(()) };
     let required = node.get("required").and_then(Value::as_array);
@@ -119,11 +116,15 @@ mod tests {
     #[test]
     fn the_first_violation_is_named_with_its_place() {
         assert_eq!(
-            violation(r#"{"type":"object","additionalProperties":false,"required":["a"],"properties":{"a":{}}}"#).unwrap(),
+            violation(
+                r#"{"type":"object","additionalProperties":false,"required":["a"],"properties":{"a":{}}}"#
+            )
+            .unwrap(),
             "Invalid schema for response_format 'out': In context=('properties', 'a'), schema must have a 'type' key."
         );
         assert!(violation(r#"{"type":"object"}"#).unwrap().contains("'additionalProperties' is required"));
-        let optional = r#"{"type":"object","additionalProperties":false,"properties":{"a":{"type":"string"}}}"#;
+        let optional =
+            r#"{"type":"object","additionalProperties":false,"properties":{"a":{"type":"string"}}}"#;
         assert!(violation(optional).unwrap().ends_with("Missing 'a'."));
         let nested = r#"{"type":"array","items":{"anyOf":[{"type":"object"}]}}"#;
         assert!(violation(nested).unwrap().contains("('items', 'anyOf', '0')"));
@@ -131,7 +132,11 @@ mod tests {
 
     #[test]
     fn a_schema_of_any_depth_is_answered() {
-        let deep = format!("{}{{\"type\":\"string\"}}{}", "{\"type\":\"array\",\"items\":".repeat(100_000), "}".repeat(100_000));
+        let deep = format!(
+            "{}{{\"type\":\"string\"}}{}",
+            "{\"type\":\"array\",\"items\":".repeat(100_000),
+            "}".repeat(100_000)
+        );
         assert!(violation(&deep).unwrap().contains("nested too deeply"));
     }
 }

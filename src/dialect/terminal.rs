@@ -93,7 +93,10 @@ pub(super) fn chat_usage(response: &Object<'_>) -> Option<String> {
     writer
         .raw("prompt_tokens", &usage.input_tokens.to_string())
         .raw("completion_tokens", &usage.output_tokens.to_string())
-        .raw("total_tokens", &usage.total_tokens.unwrap_or(usage.input_tokens + usage.output_tokens).to_string());
+        .raw(
+            "total_tokens",
+            &usage.total_tokens.unwrap_or(usage.input_tokens + usage.output_tokens).to_string(),
+        );
     if let Some(cached) = usage.input_tokens_details.and_then(|details| details.cached_tokens) {
         writer.raw("prompt_tokens_details", &format!("{{\"cached_tokens\":{cached}}}"));
     }

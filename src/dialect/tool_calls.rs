@@ -53,7 +53,12 @@ impl ToolCalls {
     }
 
     /// A call's item, begun or done. Arguments it holds replace what was collected.
-    pub(super) fn item(&mut self, output_index: Option<u64>, item: &Object<'_>, custom: bool) -> Option<Piece> {
+    pub(super) fn item(
+        &mut self,
+        output_index: Option<u64>,
+        item: &Object<'_>,
+        custom: bool,
+    ) -> Option<Piece> {
         let item_id = item.known_text("id");
         let at = self.find(Names { output_index, item_id: item_id.as_deref() });
         let call = self.calls.get_mut(at)?;

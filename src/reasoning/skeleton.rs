@@ -159,7 +159,8 @@ mod tests {
     fn woven(said: Said, seen: &mut HashSet<Bytes>) -> String {
         let mut input = Vec::new();
         weave(said, &interleaved().items, seen, &mut input);
-        let texts: Vec<_> = input.iter().map(|item| String::from_utf8_lossy(&item.json).into_owned()).collect();
+        let texts: Vec<_> =
+            input.iter().map(|item| String::from_utf8_lossy(&item.json).into_owned()).collect();
         texts.join(" ")
     }
 
