@@ -295,16 +295,20 @@ impl Pool {
     fn refusal(&self, wish: &Wish, tried: &[String], now_ms: u64) -> NoAccount {
         let accounts = self.roster.load();
         let catalog = self.catalog.load();
-        let seat = |account: &'_ Arc<Account>| Seat {
-            name: &account.name,
-            standing: account.standing(now_ms),
-            tried: tried.contains(&account.id),
-            offers: catalog.may_offer(&wish.model, &account.id),
-        };
-        if let Some(owner) = &wish.owner {
-            return owner_refusal(accounts.iter().find(|account| account.id == *owner).map(seat).as_ref());
+        let seats: Vec<Seat<'_>> = accounts
+            .iter()
+            .map(|account| Seat {
+                id: &account.id,
+                name: &account.name,
+                standing: account.standing(now_ms),
+                tried: tried.contains(&account.id),
+                offers: catalog.may_offer(&wish.model, &account.id),
+            })
+            .collect();
+        match &wish.owner {
+            Some(owner) => owner_refusal(seats.iter().find(|seat| seat.id == owner)),
+            None => refusal(&seats, &wish.model),
         }
-        refusal(&accounts.iter().map(seat).collect::<Vec<_>>(), &wish.model)
     }
 
     fn check_health(&self) {
@@ -331,4 +335,4 @@ fn hash(key: &str) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

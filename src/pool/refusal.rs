@@ -6,6 +6,7 @@ use super::state::{Cause, Standing};
 /// One account with respect to one exchange that nobody could take.
 #[derive(Debug, Clone)]
 pub(super) struct Seat<'a> {
+    pub id: &'a str,
     pub name: &'a str,
     pub standing: Standing,
     /// It was tried in this exchange.
@@ -31,28 +32,26 @@ pub(super) fn refusal(seats: &[Seat<'_>], model: &str) -> NoAccount {
         };
         return unusable(format!("{scope} {}", remedies(&offering)));
     }
-    let mut limits: Vec<(u64, Cause)> = Vec::new();
-    for seat in usable {
-        match seat.standing {
-            Standing::Cooling { until_ms, cause: cause @ (Cause::RateLimit | Cause::Quota), .. } => {
-                limits.push((until_ms, cause));
-            }
-            Standing::Cooling { cause: Cause::Errors, .. } | Standing::Active if seat.tried => {
-                return NoAccount::Tried;
-            }
-            // It changed between the choice and now: somebody can serve again, at once.
-            Standing::Cooling { until_ms: until, cause: Cause::Errors, .. } => {
-                return NoAccount::Resting { until_ms: until };
-            }
-            Standing::Active | Standing::Paused | Standing::NeedsLogin { .. } => {
-                return NoAccount::Resting { until_ms: 0 };
-            }
-        }
+    let limits: Vec<(u64, Cause)> = usable.iter().filter_map(|seat| limit(&seat.standing)).collect();
+    if limits.len() < usable.len() {
+        // The others failed in this exchange without being limited, or got well a moment ago.
+        let tried = usable.iter().any(|seat| seat.tried);
+        return if tried { NoAccount::Tried } else { NoAccount::Resting { until_ms: 0 } };
     }
     match limits.into_iter().min_by_key(|(until_ms, _)| *until_ms) {
-        Some((until_ms, Cause::Quota)) => NoAccount::Exhausted { resets_at: Some(until_ms.div_ceil(1000)) },
-        Some((until_ms, Cause::RateLimit | Cause::Errors)) => NoAccount::Resting { until_ms },
+        Some((until_ms, Cause::RateLimit)) => NoAccount::Resting { until_ms },
+        Some((until_ms, Cause::Quota | Cause::Errors)) => {
+            NoAccount::Exhausted { resets_at: Some(until_ms.div_ceil(1000)) }
+        }
         None => NoAccount::Tried,
+    }
+}
+
+/// The end and the kind of a limit; a rest after errors is none.
+fn limit(standing: &Standing) -> Option<(u64, Cause)> {
+    match standing {
+        Standing::Cooling { until_ms, cause, .. } if *cause != Cause::Errors => Some((*until_ms, *cause)),
+        Standing::Cooling { .. } | Standing::Active | Standing::Paused | Standing::NeedsLogin { .. } => None,
     }
 }
 
@@ -63,9 +62,11 @@ pub(super) fn owner_refusal(owner: Option<&Seat<'_>>) -> NoAccount {
             "The account this conversation belongs to was removed. Start a new conversation.".into(),
         );
     };
+    if seat.tried {
+        return NoAccount::Tried;
+    }
     let name = seat.name;
     match &seat.standing {
-        _ if seat.tried => NoAccount::Tried,
         Standing::Paused | Standing::NeedsLogin { .. } => {
             unusable(format!("This conversation belongs to the account '{name}'. {}", remedies(&[seat])))
         }
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     fn seat(name: &str, standing: Standing) -> Seat<'_> {
-        Seat { name, standing, tried: false, offers: true }
+        Seat { id: name, name, standing, tried: false, offers: true }
     }
 
     fn cooling(until_ms: u64, cause: Cause) -> Standing {

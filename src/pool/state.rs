@@ -212,6 +212,7 @@ impl State {
     fn take_windows(&mut self, windows: Vec<WindowRow>) -> Vec<WindowRow> {
         let mut changed = Vec::new();
         for new in windows {
+            let full = self.windows.len() >= MOST_WINDOWS;
             let same = |w: &&mut WindowRow| w.limit_id == new.limit_id && w.seconds == new.seconds;
             match self.windows.iter_mut().find(same) {
                 Some(old) if old.observed_at > new.observed_at => {}
@@ -224,7 +225,7 @@ impl State {
                         *old = new;
                     }
                 }
-                None if self.windows.len() < MOST_WINDOWS => {
+                None if !full => {
                     changed.push(new.clone());
                     self.windows.push(new);
                 }

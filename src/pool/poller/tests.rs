@@ -37,9 +37,8 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, request: Request) -> impl 
     let path = request.uri().to_string();
     seen.requests.push((path.clone(), request.headers().clone()));
     let page = seen.pages.iter_mut().find(|page| path.starts_with(page.path));
-    let status = page.map_or(200, |page| {
-        if page.statuses.len() > 1 { page.statuses.remove(0) } else { page.statuses[0] }
-    });
+    let status = page
+        .map_or(200, |page| if page.statuses.len() > 1 { page.statuses.remove(0) } else { page.statuses[0] });
     let body = match path.as_str() {
         "/oauth/token" => json!({"access_token": "at_2"}),
         "/wham/usage" => json!({"plan_type": "pro", "rate_limit": {"primary_window":
