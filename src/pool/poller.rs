@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use super::fetch::{FetchError, get};
 use super::{Account, Pool, Standing, quota};
 use crate::config::Upstream;
-use crate::tokens::refresh::{RefreshError, Refresher, unix_ms};
+use crate::ledger::now_ms;
+use crate::tokens::refresh::{RefreshError, Refresher};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -87,7 +88,7 @@ impl Poller {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let work = async {
             loop {
-                if self.round(unix_ms()).await == 0 {
+                if self.round(now_ms()).await == 0 {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
