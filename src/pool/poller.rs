@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::fetch::{FetchError, get};
 use super::{Account, Pool, Standing, quota};
 use crate::config::Upstream;
-use crate::ledger::now_ms;
+use crate::now_ms;
 use crate::tokens::refresh::{RefreshError, Refresher};
 
 const SECOND: u64 = 1000;

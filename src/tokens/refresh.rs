@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::Tokens;
 use super::claims::Claims;
-use crate::ledger::{AccountRow, Ledger, LedgerError, Swap, now_ms};
+use crate::ledger::{AccountRow, Ledger, LedgerError, Swap};
+use crate::now_ms;
 use crate::pool::account::Login;
 use crate::pool::{Account, Note, Pool, plain};
 use crate::vault::Secret;
