@@ -1,14 +1,36 @@
 //! The checked configuration: what the YAML means. `config/file.rs` holds what may be written.
 
+mod check;
+mod complaint;
+mod file;
+mod meaning;
+mod outline;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use codex_lb_filters::FilterConfig;
+use serde::Deserialize;
+
+pub(crate) use units::{Size, Time};
+
+/// Where the file is looked for when neither `--config` nor `$CODEX_LB_CONFIG` names one.
+pub const SYSTEM_FILE: &str = "/etc/codex-lb/codex-lb.yaml";
+
+/// Nobody writes more configuration than this by hand; bytes.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Everything the operator can decide, defaults filled in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The file it was read from; `None`: built-in defaults.
+    pub source: Option<PathBuf>,
     pub listen: Listen,
     pub data_dir: PathBuf,
     pub upstream: Upstream,
@@ -17,28 +39,28 @@ pub struct Config {
     pub limits: Limits,
     pub chat: Chat,
     pub filters: Vec<FilterConfig>,
-    /// `None`: the dashboard is off or runs as its own service.
     pub dashboard: Dashboard,
+    /// Where Prometheus may read `/metrics`; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
     pub retention: Retention,
     pub log: Log,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
     pub http: SocketAddr,
     pub https: Option<Https>,
 }
 
 /// TLS listener with a certificate from files (PEM).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Https {
     pub address: SocketAddr,
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Base of every data-plane path, without a trailing slash: `https://chatgpt.com/backend-api`.
     pub base_url: String,
@@ -51,7 +73,7 @@ pub struct Upstream {
     pub timeouts: Timeouts,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Timeouts {
     pub connect: Duration,
     /// From the request's last byte to the answer's head.
@@ -60,21 +82,22 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Routing {
     pub strategy: Strategy,
     /// Accounts tried for one exchange, at most.
     pub attempts: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Strategy {
     MostRemaining,
     Priority,
     RoundRobin,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Auth {
     pub api_keys: ApiKeys,
     /// Networks whose forwarding headers are believed (CIDR).
@@ -82,7 +105,8 @@ pub struct Auth {
 }
 
 /// Who needs an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ApiKeys {
     /// Everybody but loopback peers without forwarding headers.
     Remote,
@@ -90,7 +114,7 @@ pub enum ApiKeys {
     Never,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Request body after decompression, bytes.
     pub body: u64,
@@ -98,7 +122,7 @@ pub struct Limits {
     pub body_idle: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Chat {
     /// `reasoning.summary` asked for on chat completions when the client names none; `None`: not asked for.
     pub reasoning_summary: Option<String>,
@@ -114,20 +138,136 @@ pub enum Dashboard {
     Off,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retention {
     /// Age at which exchange rows are deleted; sums stay.
     pub requests: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     pub level: log::LevelFilter,
     pub format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// What the process's environment decides.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// `$STATE_DIRECTORY`, as systemd sets it.
+    pub state_directory: Option<PathBuf>,
+    /// `$HOME`; what `~` stands for.
+    pub home: Option<PathBuf>,
+}
+
+/// What is wrong with the configuration: file, line, column, key, what was expected. One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A value that is well-formed but cannot be meant.
+#[derive(Debug)]
+struct Problem {
+    /// Dotted path, as in `auth.trusted_proxies[0]`.
+    path: String,
+    message: String,
+}
+
+impl Problem {
+    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl Config {
+    /// Reads the file `explicit` names, else `$CODEX_LB_CONFIG`, else [`SYSTEM_FILE`] if there is one, else nothing.
+    /// Also makes sure that the files it names can be read.
+    pub fn load(explicit: Option<&Path>) -> Result<Self, ConfigError> {
+        let around = Surroundings::of_process();
+        let source = explicit.map(Path::to_path_buf).or_else(|| variable("CODEX_LB_CONFIG")).or_else(|| {
+            let file = PathBuf::from(SYSTEM_FILE);
+            file.exists().then_some(file)
+        });
+        let Some(source) = source else {
+            return Self::parse("", "built-in defaults", &around);
+        };
+        let name = source.display().to_string();
+        let text = read(&source).map_err(|reason| ConfigError(format!("{name}: {reason}")))?;
+        let config = Self { source: Some(source), ..Self::parse(&text, &name, &around)? };
+        check::files(&config).map_err(|problem| complaint::of_problem(&problem, &text, &name))?;
+        Ok(config)
+    }
+
+    /// What `text` means; touches no file. `name` is what errors call it.
+    pub fn parse(text: &str, name: &str, around: &Surroundings) -> Result<Self, ConfigError> {
+        let file = serde_yaml::from_str_with_options::<Option<file::File>>(text, options())
+            .map_err(|error| complaint::of_yaml(&error, text, name))?
+            .unwrap_or_default();
+        meaning::of(file, around)
+            .and_then(|config| check::values(&config).map(|()| config))
+            .map_err(|problem| complaint::of_problem(&problem, text, name))
+    }
+
+    /// The built-in defaults with this data directory.
+    pub fn default_in(data_dir: &Path) -> Self {
+        meaning::defaults(data_dir.to_path_buf())
+    }
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        // systemd separates several directories by colons; the first one is ours.
+        let state = std::env::var("STATE_DIRECTORY").unwrap_or_default();
+        let state = state.split(':').next().filter(|first| !first.is_empty());
+        Self { state_directory: state.map(PathBuf::from), home: variable("HOME") }
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let handle = std::fs::File::open(file).map_err(|error| format!("cannot be opened: {error}"))?;
+    let length = handle
+        .take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if u64::try_from(length).is_ok_and(|length| length <= MAX_FILE) {
+        Ok(text)
+    } else {
+        Err("is larger than 1 MiB; that cannot be a configuration".into())
+    }
+}
+
+/// Plain YAML: one document, no anchors, no merges, nothing that makes a short file mean a long one.
+fn options() -> serde_yaml::Options {
+    serde_yaml::options! {
+        budget: serde_yaml::budget! {
+            max_events: 20_000,
+            max_depth: 16,
+            max_aliases: 0,
+            max_anchors: 0,
+            max_documents: 1,
+        },
+        merge_keys: serde_yaml::MergeKeyPolicy::Error,
+        strict_booleans: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    }
 }

@@ -1,167 +1,232 @@
 //! The ledger: one SQLite file and the one thread that writes it. Domain operations only; no rusqlite type leaves.
 
+mod accounts; // SQL on accounts and windows
+mod book; // the commands' way in
 mod entry;
+mod exchanges; // SQL on rows and their sums
+pub mod keys;
+mod queue;
+mod reasoning; // SQL on saved reasoning items
+mod retention;
+mod rows;
+mod schema; // opening, pragmas, migrations
+mod usage;
+mod writer; // the thread
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use entry::{Entry, Outcome};
+use tokio::sync::{oneshot, watch};
 
 use crate::tokens::Tokens;
 use crate::vault::Vault;
+use queue::{Job, Queue};
+use retention::Retention;
+use writer::{Pulse, Writer};
+
+pub use book::{Book, Imported, NewLogin};
+pub use entry::{Entry, Outcome};
+pub use exchanges::PastExchange;
+pub use keys::{KeyHashes, KeyInfo};
+pub use rows::{AccountChange, AccountRow, KeyRow, LedgerError, Recorded, Snapshot, Swap, WindowRow};
+pub(crate) use schema::holds_accounts;
+pub use usage::{By, UsageRow};
+
+/// The longest an answer is held back for its row.
+const ACK_WAIT: Duration = Duration::from_millis(250);
+/// How long a writer nobody holds any more tries to write what is left.
+const LAST_EFFORT: Duration = Duration::from_secs(5);
 
 /// A handle to the writer thread; cheap to clone.
 #[derive(Clone)]
-pub struct Ledger {}
-
-/// An account as the ledger knows it.
-#[derive(Debug, Clone)]
-pub struct AccountRow {
-    pub id: String,
-    pub name: String,
-    pub email: Option<String>,
-    pub chatgpt_account_id: Option<String>,
-    pub plan: Option<String>,
-    pub priority: i64,
-    pub paused: bool,
-    pub needs_login: Option<String>,
-    /// Unix epoch milliseconds, and why.
-    pub cooling: Option<(u64, String)>,
-    pub tokens: Tokens,
-    /// SHA-256 hex of the refresh token.
-    pub refresh_hash: String,
-    /// Unix epoch milliseconds.
-    pub refreshed_at: u64,
-    pub windows: Vec<WindowRow>,
+pub struct Ledger {
+    inner: Arc<Inner>,
 }
 
-/// One quota window of an account.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WindowRow {
-    pub limit_id: String,
-    pub seconds: u64,
-    pub used_percent: f64,
-    /// Unix epoch milliseconds.
-    pub resets_at: Option<u64>,
-    pub observed_at: u64,
+struct Inner {
+    path: PathBuf,
+    vault: Arc<Vault>,
+    queue: Arc<Queue>,
+    pulse: Arc<Pulse>,
+    changed: watch::Sender<u64>,
 }
 
-/// A client's key as the ledger knows it (revoked ones are not loaded).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRow {
-    pub id: String,
-    pub name: String,
-    /// SHA-256 of the key.
-    pub hash: [u8; 32],
-}
-
-/// What the proxy starts from, and reloads when another process changed the file.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    pub accounts: Vec<AccountRow>,
-    pub keys: Vec<KeyRow>,
-}
-
-/// What became of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    Committed,
-    /// Not within the wait; it stays queued and will be committed.
-    Queued,
-    /// The queue was full: counted, reported by `lost()`.
-    Lost,
-}
-
-/// What became of a compare-and-set on tokens.
-#[derive(Debug, Clone)]
-pub enum Swap {
-    Done,
-    /// Somebody else rotated them first: here are the newer ones.
-    Outdated(Box<AccountRow>),
-    /// The account was removed.
-    Gone,
-}
-
-/// A change of state the proxy noticed; written lazily, never waited for.
-#[derive(Debug, Clone)]
-pub enum AccountChange {
-    Cooling { until: u64, reason: String },
-    Recovered,
-    NeedsLogin { reason: String },
-    Plan { plan: String },
-    Windows(Vec<WindowRow>),
-}
-
-/// The ledger could not be opened, read or written.
-#[derive(Debug)]
-pub struct LedgerError(pub String);
-
-impl std::fmt::Display for LedgerError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close(Instant::now() + LAST_EFFORT);
     }
 }
 
-impl std::error::Error for LedgerError {}
-
 impl Ledger {
-    /// Opens (creating and migrating as needed) `data_dir/ledger.db` and starts the writer thread.
-    pub fn open(_data_dir: &Path, _vault: Arc<Vault>) -> Result<Self, LedgerError> {
-        Ok(Self {})
+    /// Opens (creating and migrating as needed) `data_dir/ledger.db` and starts the writer thread, which deletes
+    /// exchange rows older than `keep`. Reads no big table, so the size of the file does not matter.
+    pub fn open(data_dir: &Path, vault: Arc<Vault>, keep: Duration) -> Result<Self, LedgerError> {
+        let connection = schema::open(data_dir)?;
+        schema::check_key(&connection, &vault)?;
+        let inner = Inner {
+            path: schema::path(data_dir),
+            vault,
+            queue: Arc::default(),
+            pulse: Arc::new(Pulse::new()),
+            changed: watch::channel(0).0,
+        };
+        let writer = Writer {
+            version: writer::data_version(&connection).map_err(because("read the ledger's version"))?,
+            connection,
+            path: inner.path.clone(),
+            vault: inner.vault.clone(),
+            queue: inner.queue.clone(),
+            pulse: inner.pulse.clone(),
+            changed: inner.changed.clone(),
+            retention: Retention::new(keep),
+            looked: Instant::now(),
+        };
+        std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer.run())
+            .map_err(|error| LedgerError(format!("cannot start the ledger's thread: {error}")))?;
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Accounts and keys as they are now; blocking, for start-up and reload.
+    ///
+    /// An account whose tokens do not open comes back as one that needs a login.
     pub fn load(&self) -> Result<Snapshot, LedgerError> {
-        Ok(Snapshot::default())
+        let load = || {
+            let connection = schema::open_beside(&self.inner.path)?;
+            let accounts = accounts::all(&connection, &self.inner.vault)?;
+            Ok(Snapshot { accounts, keys: keys::valid(&connection)? })
+        };
+        load().map_err(because("read accounts and keys"))
     }
 
     /// Changes whenever *another* process committed to the file.
-    pub fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
-        tokio::sync::watch::channel(0).1
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
     }
 
     /// Queues the row and waits for its commit, 250 ms at most.
-    pub async fn record(&self, _entry: Entry) -> Recorded {
-        Recorded::Committed
+    pub async fn record(&self, entry: Entry) -> Recorded {
+        let (ack, committed) = oneshot::channel();
+        if !self.push(Job::Row { entry: Box::new(entry), ack: Some(ack) }) {
+            return Recorded::Lost;
+        }
+        match tokio::time::timeout(ACK_WAIT, committed).await {
+            Ok(Ok(())) => Recorded::Committed,
+            Ok(Err(_)) => Recorded::Lost,
+            Err(_) => Recorded::Queued,
+        }
     }
 
     /// Queues the row and returns at once.
-    pub fn record_later(&self, _entry: Entry) -> Recorded {
-        Recorded::Queued
+    pub fn record_later(&self, entry: Entry) -> Recorded {
+        if self.push(Job::Row { entry: Box::new(entry), ack: None }) {
+            Recorded::Queued
+        } else {
+            Recorded::Lost
+        }
     }
 
     /// Replaces the tokens of `account` if its refresh token still hashes to `from_hash`; durable (fsync) on return.
+    ///
+    /// Waits as long as the file cannot be written. Once polled it happens even if the caller leaves.
     pub async fn swap_tokens(
         &self,
-        _account: &str,
-        _from_hash: &str,
-        _to: &Tokens,
-        _now_ms: u64,
+        account: &str,
+        from_hash: &str,
+        to: &Tokens,
+        now_ms: u64,
     ) -> Result<Swap, LedgerError> {
-        Ok(Swap::Done)
+        let sealed = self
+            .inner
+            .vault
+            .seal(account, &to.to_plain())
+            .map_err(|error| LedgerError(format!("cannot seal new tokens: {error}")))?;
+        let rotation = accounts::Rotation {
+            account: account.to_owned(),
+            from_hash: from_hash.to_owned(),
+            to_hash: to.refresh_hash(),
+            sealed,
+            now: now_ms,
+        };
+        let (ack, done) = oneshot::channel();
+        let closed = || LedgerError("the ledger is closed".into());
+        if !self.inner.queue.push(Job::Rotate { to: Box::new(rotation), ack }) {
+            return Err(closed());
+        }
+        done.await.map_err(|_| closed())?
     }
 
     /// Notes a change of state.
-    pub fn note(&self, _account: &str, _change: AccountChange) {}
+    pub fn note(&self, account: &str, change: AccountChange) {
+        if !self.push(Job::Change { account: account.to_owned(), change }) {
+            log::debug!("a change of account {account} was not noted: the ledger's queue is full");
+        }
+    }
 
     /// Keeps a conversation's reasoning items (opaque bytes, sealed at rest); lazy, never waited for.
-    pub fn save_reasoning(&self, _anchor: &str, _account: &str, _items: bytes::Bytes, _now_ms: u64) {}
+    pub fn save_reasoning(&self, anchor: &str, account: &str, items: bytes::Bytes, now_ms: u64) {
+        if items.len() > reasoning::MAX_ITEM {
+            return;
+        }
+        let memory =
+            reasoning::Memory { anchor: anchor.to_owned(), account: account.to_owned(), items, now: now_ms };
+        // Only a cache: what finds no room is not counted as lost.
+        if !self.inner.queue.push(Job::Remember(memory)) {
+            log::debug!("reasoning items {anchor} were not saved: no room in the ledger's queue");
+        }
+    }
 
     /// The newest saved reasoning, `max_bytes` of it at most; blocking, for start-up. (anchor, account id, items)
-    pub fn load_reasoning(
-        &self,
-        _max_bytes: u64,
-    ) -> Result<Vec<(String, String, bytes::Bytes)>, LedgerError> {
-        Ok(Vec::new())
+    pub fn load_reasoning(&self, max_bytes: u64) -> Result<Vec<(String, String, bytes::Bytes)>, LedgerError> {
+        schema::open_beside(&self.inner.path)
+            .and_then(|connection| reasoning::newest(&connection, &self.inner.vault, max_bytes))
+            .map_err(because("read saved reasoning"))
     }
 
     /// The writer has not got stuck: its last transaction finished, or began less than a few seconds ago.
     pub fn healthy(&self) -> bool {
-        true
+        !self.inner.pulse.is_stuck() && !self.inner.queue.has_ended()
     }
 
-    /// Rows dropped because the queue was full, since start.
+    /// Rows and changes dropped because the queue was full, or because they are not storable, since start.
     pub fn lost(&self) -> u64 {
-        0
+        self.inner.pulse.lost.load(Ordering::Relaxed)
+    }
+
+    /// Blocks until everything queued so far is written; `false`: not within `wait`.
+    pub fn flush(&self, wait: Duration) -> bool {
+        let (done, written) = mpsc::sync_channel(1);
+        self.inner.queue.push(Job::Barrier(done)) && written.recv_timeout(wait).is_ok()
+    }
+
+    /// Takes nothing in any more and blocks until the rest is written and the file closed; `false`: not within `wait`.
+    pub fn close(&self, wait: Duration) -> bool {
+        self.inner.queue.close(Instant::now() + wait);
+        self.inner.queue.wait_for_end(wait)
+    }
+
+    fn push(&self, job: Job) -> bool {
+        let room = self.inner.queue.push(job);
+        if !room {
+            self.inner.pulse.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        room
     }
 }
+
+/// Unix epoch milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn because(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
+    move |error| LedgerError(format!("cannot {doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

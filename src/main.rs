@@ -1,3 +1,10 @@
 //! The `codex-lb` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    codex_lb::cli::main()
+}

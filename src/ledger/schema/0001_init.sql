@@ -106,3 +106,10 @@ CREATE TABLE reasoning (
   items      BLOB    NOT NULL,
   used_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX reasoning_by_use ON reasoning (used_at);
+
+-- One known text, sealed by the vault whose key the other sealed columns need: tells a wrong key at start.
+CREATE TABLE key_check (
+  id     INTEGER PRIMARY KEY CHECK (id = 1),
+  sealed BLOB    NOT NULL
+) STRICT;
