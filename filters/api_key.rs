@@ -25,7 +25,8 @@ const MAX_LENGTH: usize = 256;
 pub struct Config {}
 
 /// Who needs an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ApiKeyMode {
     /// Everybody but local peers ([`Turn::local`]).
     Remote,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use crate::Usage;
 
 /// A checked price table. The default one is empty: nothing has a price.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(try_from = "File")]
 pub struct Prices {
     long_context_above: u64,
@@ -27,7 +27,7 @@ struct File {
 }
 
 /// The columns of one model.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Model {
     standard: Rates,
@@ -36,7 +36,7 @@ struct Model {
     long: Option<Rates>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rates {
     input: Rate,
@@ -46,7 +46,7 @@ struct Rates {
 }
 
 /// Picodollars (10⁻¹² US dollars) per token: whole numbers, so that sums are exact. Written as dollars per million tokens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Rate(u64);
 
 /// Dollars per million tokens above which a price must be a slip of the pen.

@@ -13,9 +13,11 @@ use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use codex_lb_filters::FilterConfig;
+pub use codex_lb_filters::ApiKeyMode as ApiKeys;
+use codex_lb_filters::{FilterConfig, Prices};
 use serde::Deserialize;
 
 pub(crate) use units::{Size, Time};
@@ -39,6 +41,9 @@ pub struct Config {
     pub limits: Limits,
     pub chat: Chat,
     pub filters: Vec<FilterConfig>,
+    /// The file the prices are from; `None`: those this program was built with.
+    pub prices_file: Option<PathBuf>,
+    pub prices: Arc<Prices>,
     pub dashboard: Dashboard,
     /// Where Prometheus may read `/metrics`; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
@@ -102,16 +107,6 @@ pub struct Auth {
     pub api_keys: ApiKeys,
     /// Networks whose forwarding headers are believed (CIDR).
     pub trusted_proxies: Vec<ipnet::IpNet>,
-}
-
-/// Who needs an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiKeys {
-    /// Everybody but loopback peers without forwarding headers.
-    Remote,
-    Always,
-    Never,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -206,8 +201,11 @@ impl Config {
         };
         let name = source.display().to_string();
         let text = read(&source).map_err(|reason| ConfigError(format!("{name}: {reason}")))?;
-        let config = Self { source: Some(source), ..Self::parse(&text, &name, &around)? };
+        let mut config = Self { source: Some(source), ..Self::parse(&text, &name, &around)? };
         check::files(&config).map_err(|problem| complaint::of_problem(&problem, &text, &name))?;
+        if let Some(file) = &config.prices_file {
+            config.prices = Arc::new(prices(file)?);
+        }
         Ok(config)
     }
 
@@ -253,6 +251,13 @@ fn read(file: &Path) -> Result<String, String> {
     } else {
         Err("is larger than 1 MiB; that cannot be a configuration".into())
     }
+}
+
+fn prices(file: &Path) -> Result<Prices, ConfigError> {
+    let name = file.display().to_string();
+    let text = read(file).map_err(|reason| ConfigError(format!("{name}: {reason}")))?;
+    serde_yaml::from_str_with_options(&text, options())
+        .map_err(|error| complaint::of_yaml(&error, &text, &name))
 }
 
 /// Plain YAML: one document, no anchors, no merges, nothing that makes a short file mean a long one.

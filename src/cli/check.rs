@@ -33,6 +33,9 @@ impl fmt::Display for Summary<'_> {
         }
         line(f, "api keys", who_needs_a_key(config))?;
         line(f, "chain", chain(config).join(" → "))?;
+        if let Some(file) = &config.prices_file {
+            line(f, "prices", file.display())?;
+        }
         line(f, "body", format_args!("{} at most", Size(config.limits.body)))?;
         let attempts = config.routing.attempts;
         line(f, "routing", format_args!("{}, up to {attempts} accounts per request", strategy(config)))?;
@@ -74,6 +77,7 @@ fn as_json(config: &Config) -> Value {
         },
         "limits": { "body_bytes": config.limits.body },
         "filters": chain(config),
+        "prices_file": config.prices_file,
         "dashboard": dashboard(config),
         "metrics": config.metrics,
         "retention": { "requests_seconds": config.retention.requests.as_secs() },

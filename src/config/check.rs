@@ -207,9 +207,5 @@ fn chain(config: &Config) -> Result<(), Problem> {
 
 /// What the filter `body_size` lets through, bytes.
 fn declared_limit(filter: &FilterConfig) -> Option<u64> {
-    if let FilterConfig::BodySize(options) = filter {
-        Some(u64::from(options.max_mib.get()) * MIB)
-    } else {
-        None
-    }
+    if let FilterConfig::BodySize(options) = filter { Some(u64::from(options.max_mib) * MIB) } else { None }
 }

@@ -27,6 +27,7 @@ pub(super) struct File {
     #[serde(deserialize_with = "section")]
     pub(super) chat: Chat,
     pub(super) filters: Vec<FilterConfig>,
+    pub(super) prices_file: Option<String>,
     #[serde(deserialize_with = "section")]
     pub(super) dashboard: Dashboard,
     #[serde(deserialize_with = "section")]
@@ -48,6 +49,7 @@ impl Default for File {
             limits: Limits::default(),
             chat: Chat::default(),
             filters: FilterConfig::default_chain(),
+            prices_file: None,
             dashboard: Dashboard::default(),
             metrics: Metrics::default(),
             retention: Retention::default(),

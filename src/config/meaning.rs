@@ -1,7 +1,9 @@
 //! From what is written to what it means. Every structure is taken apart in full, so that no key can be forgotten.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use codex_lb_filters::Prices;
 use ipnet::IpNet;
 
 use super::file::{self, File, Level, Summary};
@@ -19,13 +21,16 @@ pub(super) fn of(file: File, around: &Surroundings) -> Result<Config, Problem> {
     let https = file.listen.https.as_ref().map(|https| of_https(https, around)).transpose()?;
     let ca_file = file.upstream.ca_file.as_ref();
     let ca_file = ca_file.map(|written| path("upstream.ca_file", written, around)).transpose()?;
+    let prices_file = file.prices_file.as_ref();
+    let prices_file = prices_file.map(|written| path("prices_file", written, around)).transpose()?;
     let trusted_proxies = networks(&file.auth.trusted_proxies)?;
-    Ok(assemble(file, Resolved { data_dir, https, ca_file, trusted_proxies }))
+    Ok(assemble(file, Resolved { data_dir, https, ca_file, prices_file, trusted_proxies }))
 }
 
 /// The built-in defaults.
 pub(super) fn defaults(data_dir: PathBuf) -> Config {
-    let resolved = Resolved { data_dir, https: None, ca_file: None, trusted_proxies: Vec::new() };
+    let resolved =
+        Resolved { data_dir, https: None, ca_file: None, prices_file: None, trusted_proxies: Vec::new() };
     assemble(File::default(), resolved)
 }
 
@@ -34,6 +39,7 @@ struct Resolved {
     data_dir: PathBuf,
     https: Option<Https>,
     ca_file: Option<PathBuf>,
+    prices_file: Option<PathBuf>,
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -47,12 +53,13 @@ fn assemble(file: File, resolved: Resolved) -> Config {
         limits,
         chat,
         filters,
+        prices_file: _,
         dashboard,
         metrics,
         retention,
         log,
     } = file;
-    let Resolved { data_dir, https, ca_file, trusted_proxies } = resolved;
+    let Resolved { data_dir, https, ca_file, prices_file, trusted_proxies } = resolved;
     let file::Listen { http, https: _ } = listen;
     let file::Routing { strategy, attempts } = routing;
     let file::Auth { api_keys, trusted_proxies: _ } = auth;
@@ -72,11 +79,18 @@ fn assemble(file: File, resolved: Resolved) -> Config {
         limits: Limits { body: body.0, body_idle: body_idle.0 },
         chat: Chat { reasoning_summary: of_summary(reasoning_summary), reasoning_memory: reasoning_memory.0 },
         filters,
+        prices_file,
+        prices: Arc::new(built_in_prices()),
         dashboard: dashboard.0.map_or(Dashboard::Off, Dashboard::Here),
         metrics: metrics.0,
         retention: Retention { requests: requests.0 },
         log: Log { level: of_level(level), format },
     }
+}
+
+/// A test holds that the text can be read.
+fn built_in_prices() -> Prices {
+    serde_yaml::from_str(Prices::BUILT_IN).unwrap_or_default()
 }
 
 fn of_upstream(upstream: file::Upstream, ca_file: Option<PathBuf>) -> Upstream {

@@ -81,6 +81,7 @@ fn every_value_arrives_where_it_belongs() {
          limits: {body: 5MiB, body_idle: 6s}\n\
          chat: {reasoning_summary: off, reasoning_memory: 8MiB}\n\
          filters: [api_key]\n\
+         prices_file: /prices.yaml\n\
          dashboard: {listen: off}\n\
          metrics: {listen: '127.0.0.1:9464'}\n\
          retention: {requests: 90d}\n\
@@ -112,6 +113,8 @@ fn every_value_arrives_where_it_belongs() {
         limits: Limits { body: 5 << 20, body_idle: seconds(6) },
         chat: Chat { reasoning_summary: None, reasoning_memory: 8 << 20 },
         filters: config.filters.clone(),
+        prices_file: Some("/prices.yaml".into()),
+        prices: config.prices.clone(),
         dashboard: Dashboard::Off,
         metrics: Some("127.0.0.1:9464".parse().unwrap()),
         retention: Retention { requests: seconds(90 * 86_400) },
@@ -119,6 +122,26 @@ fn every_value_arrives_where_it_belongs() {
     };
     assert_eq!(config, expected);
     assert_eq!(config.filters.iter().map(FilterConfig::kind).collect::<Vec<_>>(), ["api_key"]);
+}
+
+#[test]
+fn prices_are_built_in_or_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let prices = write("prices.yaml", codex_lb_filters::Prices::BUILT_IN);
+    let file = write("codex-lb.yaml", &format!("data_dir: /d\nprices_file: {}\n", prices.display()));
+    let config = Config::load(Some(&file)).unwrap();
+    assert_ne!(*config.prices, codex_lb_filters::Prices::default());
+    assert_eq!(config.prices, Config::default_in(Path::new("/d")).prices);
+
+    write("prices.yaml", "long_context_above: 1\naliases: {}\nmodells: {}\n");
+    let said = Config::load(Some(&file)).unwrap_err().to_string();
+    let expected = "prices.yaml:3:1: unknown key \"modells\"; did you mean \"models\"?";
+    assert!(said.starts_with(folder.path().to_str().unwrap()) && said.contains(expected), "{said}");
 }
 
 #[test]

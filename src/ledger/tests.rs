@@ -1,1 +1,1 @@
-
+//! The ledger's promises.
