@@ -23,7 +23,10 @@ async fn error_of(answer: reqwest::Response, what: &str) -> (u16, Value) {
     let status = answer.status().as_u16();
     let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
     let text = answer.text().await.unwrap();
-    assert!(kind.is_some_and(|kind| kind.starts_with("application/json")), "{what}: not JSON: {status} {text}");
+    assert!(
+        kind.is_some_and(|kind| kind.starts_with("application/json")),
+        "{what}: not JSON: {status} {text}"
+    );
     let error = serde_json::from_str::<Value>(&text).unwrap()["error"].clone();
     check_envelope(&error, what);
     (status, error)
@@ -56,11 +59,24 @@ fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 async fn what_is_not_json_is_a_400() {
     let stack = Stack::start(1).await;
     for path in [CHAT, RESPONSES, "/backend-api/codex/responses"] {
-        for body in ["", "{", "[]", "null", "\"text\"", "{\"model\": \"gpt-5.4\",}", "\u{0}", "{\"model\": \"\\ud800\"}"] {
+        for body in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "\"text\"",
+            "{\"model\": \"gpt-5.4\",}",
+            "\u{0}",
+            "{\"model\": \"\\ud800\"}",
+        ] {
             let what = format!("{path} {body:?}");
             let answer = stack.client.post(stack.url(path)).header("content-type", "application/json");
             let (status, error) = error_of(answer.body(body).send().await.unwrap(), &what).await;
-            assert_eq!((status, error["type"].as_str()), (400, Some("invalid_request_error")), "{what}: {error}");
+            assert_eq!(
+                (status, error["type"].as_str()),
+                (400, Some("invalid_request_error")),
+                "{what}: {error}"
+            );
         }
     }
     still_serves(&stack).await;
@@ -81,7 +97,11 @@ async fn a_wrong_type_is_a_400_that_names_the_field() {
         (CHAT, "n", json!({ "model": "gpt-5.4", "messages": user, "n": 2 })),
         (CHAT, "stream", json!({ "model": "gpt-5.4", "messages": user, "stream": "yes" })),
         (CHAT, "tools", json!({ "model": "gpt-5.4", "messages": user, "tools": "none" })),
-        (CHAT, "response_format", json!({ "model": "gpt-5.4", "messages": user, "response_format": { "type": "json_schema" } })),
+        (
+            CHAT,
+            "response_format",
+            json!({ "model": "gpt-5.4", "messages": user, "response_format": { "type": "json_schema" } }),
+        ),
         (RESPONSES, "model", json!({ "model": null, "input": "hello" })),
         (RESPONSES, "input", json!({ "model": "gpt-5.4", "input": 5 })),
         (RESPONSES, "stream", json!({ "model": "gpt-5.4", "input": "hello", "stream": 1 })),
@@ -100,11 +120,20 @@ async fn a_wrong_type_is_a_400_that_names_the_field() {
 #[tokio::test]
 async fn routes_and_methods_that_do_not_exist_are_404_and_405() {
     let stack = Stack::start(1).await;
-    for path in ["/v1/nothing", "/v1", "/v1/chat", "/backend-api/unknown", "/v1/chat/completions/x", "/v1/%00", "/v1/../x"] {
+    for path in [
+        "/v1/nothing",
+        "/v1",
+        "/v1/chat",
+        "/backend-api/unknown",
+        "/v1/chat/completions/x",
+        "/v1/%00",
+        "/v1/../x",
+    ] {
         let (status, error) = error_of(stack.post(path, &json!({})).await, path).await;
         assert_eq!((status, error["code"].as_str()), (404, Some("not_found")), "{path}: {error}");
     }
-    let cases = [("GET", CHAT), ("DELETE", RESPONSES), ("PUT", CHAT), ("POST", "/v1/models"), ("PATCH", RESPONSES)];
+    let cases =
+        [("GET", CHAT), ("DELETE", RESPONSES), ("PUT", CHAT), ("POST", "/v1/models"), ("PATCH", RESPONSES)];
     for (method, path) in cases {
         let what = format!("{method} {path}");
         let answer = stack.client.request(method.parse().unwrap(), stack.url(path)).send().await.unwrap();
@@ -119,13 +148,17 @@ async fn routes_and_methods_that_do_not_exist_are_404_and_405() {
 async fn a_body_over_the_limit_is_a_413_declared_or_not_packed_or_not() {
     let config = json!({ "limits": { "body": "100KiB" } });
     let stack = Stack::with(Setup { config, ..Setup::default() }).await;
-    let large = json!({ "model": "gpt-5.4", "messages": [{ "role": "user", "content": "x".repeat(200_000) }] }).to_string();
+    let large =
+        json!({ "model": "gpt-5.4", "messages": [{ "role": "user", "content": "x".repeat(200_000) }] })
+            .to_string();
 
     let declared = raw(stack.address(), &post(CHAT, "", large.as_bytes())).await;
     assert_eq!(declared.status, 413, "{}", declared.head);
     assert_eq!(raw_error(&declared, "declared")["code"], "payload_too_large");
 
-    let mut chunked = format!("POST {CHAT} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
+    let mut chunked =
+        format!("POST {CHAT} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .into_bytes();
     for piece in large.as_bytes().chunks(10_000) {
         chunked.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
         chunked.extend_from_slice(piece);
@@ -151,7 +184,8 @@ async fn a_body_over_the_limit_is_a_413_declared_or_not_packed_or_not() {
 #[tokio::test]
 async fn a_body_that_does_not_unpack_is_a_400() {
     let stack = Stack::start(1).await;
-    let body = json!({ "model": "gpt-5.4", "messages": [{ "role": "user", "content": "hello" }] }).to_string();
+    let body =
+        json!({ "model": "gpt-5.4", "messages": [{ "role": "user", "content": "hello" }] }).to_string();
     let whole = gzip(body.as_bytes());
     let cases: [(&str, &[u8]); 5] = [
         ("gzip", &whole[..whole.len() / 2]),
@@ -178,7 +212,10 @@ async fn deep_nesting_and_strange_numbers_kill_nothing() {
         deep("{\"a\":", "}"),
         format!("{{\"model\":\"gpt-5.4\",\"messages\":{}}}", deep("[", "]")),
         format!("{{\"model\":\"gpt-5.4\",\"input\":{}}}", deep("[", "]")),
-        format!("{{\"model\":\"gpt-5.4\",\"tools\":{},\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}]}}", deep("[", "]")),
+        format!(
+            "{{\"model\":\"gpt-5.4\",\"tools\":{},\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}]}}",
+            deep("[", "]")
+        ),
         "{\"model\":\"gpt-5.4\",\"n\":1e999,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}".to_owned(),
     ] {
         for path in [CHAT, RESPONSES] {
@@ -194,7 +231,8 @@ async fn deep_nesting_and_strange_numbers_kill_nothing() {
 #[tokio::test]
 async fn absurd_heads_are_refused_or_served_but_never_fatal() {
     let stack = Stack::start(1).await;
-    let body = json!({ "model": "gpt-5.4", "messages": [{ "role": "user", "content": "hello" }] }).to_string();
+    let body =
+        json!({ "model": "gpt-5.4", "messages": [{ "role": "user", "content": "hello" }] }).to_string();
     let long = "x".repeat(500_000);
     let many: String = (0..2_000).map(|number| format!("X-Filler-{number}: {number}\r\n")).collect();
     let heads = [
@@ -205,14 +243,20 @@ async fn absurd_heads_are_refused_or_served_but_never_fatal() {
         "Content-Length: 3\r\n".to_owned(),
         "Transfer-Encoding: chunked, chunked\r\n".to_owned(),
         "Expect: 200-never\r\n".to_owned(),
-        "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n".to_owned(),
+        "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+            .to_owned(),
         "Host: another\r\n".to_owned(),
     ];
     for head in heads {
         let answer = raw(stack.address(), &post(CHAT, &head, body.as_bytes())).await;
         assert_ne!(answer.status, 500, "{}: {}", &head[..30.min(head.len())], answer.head);
     }
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"GET\r\n\r\n", b"\r\n\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"] {
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET\r\n\r\n",
+        b"\r\n\r\n\r\n",
+        b"POST / HTTP/9.9\r\n\r\n",
+    ] {
         let answer = raw_and_close(stack.address(), garbage).await;
         assert_ne!(answer, 200);
     }
@@ -227,7 +271,11 @@ async fn raw_and_close(address: &str, bytes: &[u8]) -> u16 {
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer).await);
-    String::from_utf8_lossy(&answer).split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    String::from_utf8_lossy(&answer)
+        .split_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0)
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ async fn a_client_that_leaves_before_the_upstreams_head_is_noticed() {
     let stack = Stack::start(2).await;
     stack.sim.fault("user1", "hang_before_head").await;
     stack.sim.fault("user2", "hang_before_head").await;
-    let request = tokio::spawn(client().post(stack.url("/v1/chat/completions")).json(&chat_body("x", true)).send());
+    let request =
+        tokio::spawn(client().post(stack.url("/v1/chat/completions")).json(&chat_body("x", true)).send());
     eventually("the request is at the upstream", Duration::from_secs(10), || async {
         (stack.sim.requests().await.len() == 1).then_some(())
     })

@@ -64,7 +64,13 @@ async fn a_proxy_that_is_killed_twenty_times_has_counted_every_completed_exchang
     let recorded: HashSet<&str> =
         rows.iter().filter(|row| row.outcome == "completed").map(|row| row.id.as_str()).collect();
     let lost: Vec<&String> = completed.iter().filter(|id| !recorded.contains(id.as_str())).collect();
-    assert_eq!(lost, Vec::<&String>::new(), "{} of {} completed exchanges are lost", lost.len(), completed.len());
+    assert_eq!(
+        lost,
+        Vec::<&String>::new(),
+        "{} of {} completed exchanges are lost",
+        lost.len(),
+        completed.len()
+    );
     for sums in ["hourly", "daily"] {
         let counted = stack.query(&format!("SELECT sum(requests) FROM {sums}"));
         assert_eq!(counted, rows.len().to_string(), "{sums} does not agree with the rows");
@@ -95,9 +101,13 @@ async fn a_proxy_that_is_killed_while_it_refreshes_tokens_has_stored_every_token
         clients.join_all().await;
         let requests = stack.sim.requests().await;
         for account in stack.accounts.clone() {
-            let used = requests.iter().any(|request| request.status == 200 && request.account.as_ref() == Some(&account));
-            let current = stack.sim.auth_json(&account).await["tokens"]["refresh_token"].as_str().unwrap().to_owned();
-            let kept = stack.query(&format!("SELECT refresh_hash FROM accounts WHERE name = '{account}@example.com'"));
+            let used = requests
+                .iter()
+                .any(|request| request.status == 200 && request.account.as_ref() == Some(&account));
+            let current =
+                stack.sim.auth_json(&account).await["tokens"]["refresh_token"].as_str().unwrap().to_owned();
+            let kept = stack
+                .query(&format!("SELECT refresh_hash FROM accounts WHERE name = '{account}@example.com'"));
             if kept == hash(&current) {
                 stored += 1;
             } else {
@@ -114,8 +124,11 @@ async fn a_proxy_that_is_killed_while_it_refreshes_tokens_has_stored_every_token
         assert_eq!(status, 200, "{answer}");
     }
     let requests = stack.sim.requests().await;
-    let served: HashSet<String> =
-        requests.into_iter().filter(|request| request.status == 200).filter_map(|request| request.account).collect();
+    let served: HashSet<String> = requests
+        .into_iter()
+        .filter(|request| request.status == 200)
+        .filter_map(|request| request.account)
+        .collect();
     assert_eq!(served.len(), 3, "only {served:?} still serve");
     assert_eq!(stack.query("SELECT count(*) FROM accounts WHERE needs_login IS NOT NULL"), "0");
     assert_eq!(stack.query("SELECT integrity_check FROM pragma_integrity_check"), "ok");

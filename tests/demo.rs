@@ -7,7 +7,8 @@ use std::time::Duration;
 use codex_lb_test_support::{Process, chat_body, client, eventually};
 
 fn files(dir: &std::path::Path) -> Vec<PathBuf> {
-    let mut names: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     names
 }

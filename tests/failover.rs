@@ -4,7 +4,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use codex_lb_test_support::{Event, Events, Setup, Stack, chat_body, chat_text, eventually, response_body, response_text};
+use codex_lb_test_support::{
+    Event, Events, Setup, Stack, chat_body, chat_text, eventually, response_body, response_text,
+};
 use serde_json::{Value, json};
 
 /// Everything the simulator can do to a request before its answer has any output, and whether another account must
@@ -85,8 +87,8 @@ async fn ask(stack: &Stack, dialect: Dialect, what: &str) -> String {
             let status = answer.status();
             let answer = answer.json::<Value>().await.unwrap();
             assert_eq!(status, 200, "{what}: {answer}");
-            let items = answer["output"].as_array().unwrap().iter();
-            let message = items.rfind(|item| item["type"] == "message").unwrap();
+            let items = answer["output"].as_array().unwrap();
+            let message = items.iter().rfind(|item| item["type"] == "message").unwrap();
             message["content"][0]["text"].as_str().unwrap_or_default().to_owned()
         }
     };
@@ -105,7 +107,11 @@ async fn survives(fault: &str, moves: bool, dialect: Dialect) {
     assert_eq!(requests.last().unwrap().account.as_deref(), Some(served), "{what}: {requests:#?}");
     let rows = stack.rows_when(1).await;
     let row = &rows[0];
-    assert_eq!((row.outcome.as_str(), row.status, row.error_code.as_deref()), ("completed", 200, None), "{what}");
+    assert_eq!(
+        (row.outcome.as_str(), row.status, row.error_code.as_deref()),
+        ("completed", 200, None),
+        "{what}"
+    );
     assert_eq!(row.attempts > 1, moves || fault == "unauthorized", "{what}: {row:?}");
     assert!(row.input_tokens > Some(0) && row.output_tokens > Some(0), "{what}: {row:?}");
 }
@@ -180,7 +186,9 @@ async fn a_fault_of_the_request_itself_is_told_at_once_and_charged_to_nobody() {
         let stream = matches!(dialect, Dialect::ChatStream | Dialect::ResponsesStream);
         let (path, body) = match dialect {
             Dialect::ChatStream | Dialect::ChatWhole => ("/v1/chat/completions", chat_body("long", stream)),
-            Dialect::ResponsesStream | Dialect::ResponsesWhole => ("/v1/responses", response_body("long", stream)),
+            Dialect::ResponsesStream | Dialect::ResponsesWhole => {
+                ("/v1/responses", response_body("long", stream))
+            }
         };
         let answer = stack.post(path, &body).await;
         assert_eq!(answer.status(), 400, "{dialect:?}");
@@ -217,7 +225,10 @@ async fn when_every_quota_is_spent_the_answer_is_429_with_the_true_earliest_rese
     // The first exchange finds it out, the second knows it beforehand.
     for _ in 0..2 {
         for (path, body) in [
-            ("/v1/chat/completions", json!({ "model": "gpt-5.4", "stream": true, "messages": [{ "role": "user", "content": "hi" }] })),
+            (
+                "/v1/chat/completions",
+                json!({ "model": "gpt-5.4", "stream": true, "messages": [{ "role": "user", "content": "hi" }] }),
+            ),
             ("/v1/responses", json!({ "model": "gpt-5.4", "input": "hi" })),
         ] {
             let answer = stack.post(path, &body).await;
@@ -273,10 +284,19 @@ async fn without_an_account_the_answer_is_503_and_says_what_to_do() {
 async fn five_mebibytes_reach_the_third_account_as_they_reached_the_first() {
     let filler: String = (0..5 << 20).map(|at| char::from(b'a' + u8::try_from(at % 26).unwrap())).collect();
     for (path, body) in [
-        ("/v1/chat/completions", json!({ "model": "gpt-5.4", "stream": true, "messages": [{ "role": "user", "content": filler }] })),
-        ("/v1/responses", json!({ "model": "gpt-5.4", "stream": true, "input": [{ "role": "user", "content": filler }] })),
-        ("/backend-api/codex/responses", json!({ "model": "gpt-5.4", "stream": true, "store": false, "instructions": "x",
-            "input": [{ "role": "user", "content": [{ "type": "input_text", "text": filler }] }] })),
+        (
+            "/v1/chat/completions",
+            json!({ "model": "gpt-5.4", "stream": true, "messages": [{ "role": "user", "content": filler }] }),
+        ),
+        (
+            "/v1/responses",
+            json!({ "model": "gpt-5.4", "stream": true, "input": [{ "role": "user", "content": filler }] }),
+        ),
+        (
+            "/backend-api/codex/responses",
+            json!({ "model": "gpt-5.4", "stream": true, "store": false, "instructions": "x",
+            "input": [{ "role": "user", "content": [{ "type": "input_text", "text": filler }] }] }),
+        ),
     ] {
         let stack = impatient(3).await;
         for account in ["user1", "user2"] {

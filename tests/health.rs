@@ -39,7 +39,8 @@ async fn metrics_count_what_was_served() {
         assert_eq!(stack.chat("hello").await.0, 200);
     }
     let page = eventually("the metrics page counts three requests", Duration::from_secs(5), || async {
-        let page = stack.client.get(format!("http://{metrics}/metrics")).send().await.ok()?.text().await.ok()?;
+        let page =
+            stack.client.get(format!("http://{metrics}/metrics")).send().await.ok()?.text().await.ok()?;
         page.lines().any(|line| line.starts_with("codex_lb_") && line.ends_with(" 3")).then_some(page)
     })
     .await;

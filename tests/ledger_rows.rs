@@ -22,7 +22,10 @@ async fn a_row_says_what_was_asked_who_served_and_what_it_took() {
     let mut body = chat_body("hello", true);
     body["reasoning_effort"] = json!("high");
     body["stream_options"] = json!({ "include_usage": true });
-    let request = stack.client.post(stack.url("/v1/chat/completions")).header("user-agent", "opencode/1.18.33 ai-sdk/1");
+    let request = stack
+        .client
+        .post(stack.url("/v1/chat/completions"))
+        .header("user-agent", "opencode/1.18.33 ai-sdk/1");
     let answer = request.json(&body).send().await.unwrap();
     let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
     let events = Events::of(answer).all().await;
@@ -31,7 +34,10 @@ async fn a_row_says_what_was_asked_who_served_and_what_it_took() {
     let row = stack.rows_when(1).await.remove(0);
     assert_eq!(row.id, id);
     assert!(row.id.len() == 32 && row.id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
-    assert_eq!((row.route.as_str(), row.stream, row.status, row.outcome.as_str()), ("chat", true, 200, "completed"));
+    assert_eq!(
+        (row.route.as_str(), row.stream, row.status, row.outcome.as_str()),
+        ("chat", true, 200, "completed")
+    );
     assert_eq!(row.model.as_deref(), Some("gpt-5.4"));
     assert_eq!(row.effort.as_deref(), Some("high"));
     assert_eq!(row.client.as_deref(), Some("opencode/1.18.33"));
@@ -43,7 +49,11 @@ async fn a_row_says_what_was_asked_who_served_and_what_it_took() {
     let first = row.first_event_ms.unwrap();
     assert!((0..=row.duration_ms).contains(&first), "first event after {first} of {} ms", row.duration_ms);
     let digits = i64::from_str_radix(&row.id[..12], 16).unwrap();
-    assert!((digits - row.started_at).abs() < 1000, "the id's time is not the row's: {digits} {}", row.started_at);
+    assert!(
+        (digits - row.started_at).abs() < 1000,
+        "the id's time is not the row's: {digits} {}",
+        row.started_at
+    );
 }
 
 #[tokio::test]
@@ -54,7 +64,8 @@ async fn every_route_and_form_is_counted_once() {
     usages.push(whole["usage"].clone());
     let events = stack.response_stream("two").await.all().await;
     usages.push(events.last().unwrap().json()["response"]["usage"].clone());
-    let whole = stack.post("/v1/responses", &response_body("three", false)).await.json::<Value>().await.unwrap();
+    let whole =
+        stack.post("/v1/responses", &response_body("three", false)).await.json::<Value>().await.unwrap();
     usages.push(whole["usage"].clone());
     let native = json!({ "model": "gpt-5.4", "stream": true, "store": false, "instructions": "Be brief.",
         "input": [{ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "four" }] }] });
@@ -74,7 +85,10 @@ async fn every_route_and_form_is_counted_once() {
     let total: i64 = rows.iter().map(|row| row.input_tokens.unwrap() + row.output_tokens.unwrap()).sum();
     for sums in ["hourly", "daily"] {
         assert_eq!(stack.query(&format!("SELECT sum(requests) FROM {sums}")), "4");
-        assert_eq!(stack.query(&format!("SELECT sum(input_tokens + output_tokens) FROM {sums}")), total.to_string());
+        assert_eq!(
+            stack.query(&format!("SELECT sum(input_tokens + output_tokens) FROM {sums}")),
+            total.to_string()
+        );
     }
 }
 
@@ -103,7 +117,8 @@ async fn the_usage_command_agrees_with_the_ledger() {
         assert_eq!(stack.chat(text).await.0, 200);
     }
     let rows = stack.rows_when(3).await;
-    let printed: Value = serde_json::from_str(&stack.succeeds(&["usage", "--json", "--requests", "2"])).unwrap();
+    let printed: Value =
+        serde_json::from_str(&stack.succeeds(&["usage", "--json", "--requests", "2"])).unwrap();
     let text = printed.to_string();
     for row in &rows[1..] {
         assert!(text.contains(&row.id), "the newest two are missing: {printed}");

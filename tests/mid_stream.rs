@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use codex_lb_test_support::{Event, Events, Setup, Stack, chat_body, chat_text, response_body, response_text};
+use codex_lb_test_support::{
+    Event, Events, Setup, Stack, chat_body, chat_text, response_body, response_text,
+};
 use serde_json::{Value, json};
 
 /// How a stream can break after so many events that there was output.
@@ -72,7 +74,9 @@ async fn a_response_stream_that_breaks_ends_with_response_failed() {
             assert_eq!(events.end, Some(Ok(())), "{what}: the connection broke");
             assert!(!response_text(&all).is_empty(), "{what}: no output before the break: {all:?}");
             let terminal: Vec<&Event> = all.iter().filter(|event| is_terminal(&event.kind())).collect();
-            let [terminal] = terminal.as_slice() else { panic!("{what}: {} terminal events", terminal.len()) };
+            let [terminal] = terminal.as_slice() else {
+                panic!("{what}: {} terminal events", terminal.len())
+            };
             assert_eq!(terminal.kind(), "response.failed", "{what}");
             assert_eq!(terminal.json()["response"]["status"], "failed", "{what}: {}", terminal.data);
             check_error(&terminal.json()["response"]["error"], &what);
@@ -84,10 +88,9 @@ async fn a_response_stream_that_breaks_ends_with_response_failed() {
 #[tokio::test]
 async fn a_whole_answer_whose_stream_breaks_is_an_error_or_another_accounts_answer() {
     for fault in BREAKS {
-        for (path, body) in [
-            ("/v1/chat/completions", chat_body(LONG, false)),
-            ("/v1/responses", response_body(LONG, false)),
-        ] {
+        for (path, body) in
+            [("/v1/chat/completions", chat_body(LONG, false)), ("/v1/responses", response_body(LONG, false))]
+        {
             let what = format!("{fault} on {path}");
             let stack = breaking(fault).await;
             let answer = stack.post(path, &body).await;
@@ -108,7 +111,8 @@ async fn a_whole_answer_whose_stream_breaks_is_an_error_or_another_accounts_answ
 async fn an_answer_cut_short_by_the_model_says_so() {
     let stack = Stack::start(1).await;
     let events = stack.chat_stream("sim:incomplete").await.all().await;
-    let reasons: Vec<Value> = events.iter().map(|event| event.json()["choices"][0]["finish_reason"].clone()).collect();
+    let reasons: Vec<Value> =
+        events.iter().map(|event| event.json()["choices"][0]["finish_reason"].clone()).collect();
     assert!(reasons.contains(&json!("length")), "{reasons:?}");
     let events = stack.response_stream("sim:incomplete").await.all().await;
     assert_eq!(events.last().unwrap().kind(), "response.incomplete");

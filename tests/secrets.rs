@@ -29,7 +29,8 @@ async fn converse(stack: &Stack, key: &str) {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
         let events = Events::of(answer).all().await;
-        let call = events.iter().map(|event| event.json()["choices"][0]["delta"]["tool_calls"][0]["id"].clone());
+        let call =
+            events.iter().map(|event| event.json()["choices"][0]["delta"]["tool_calls"][0]["id"].clone());
         let Some(id) = call.into_iter().find(Value::is_string) else { continue };
         let messages = body["messages"].as_array_mut().unwrap();
         let function = json!({ "name": "look", "arguments": format!("{{\"at\":\"{TOOL}\"}}") });
@@ -52,14 +53,16 @@ async fn failures(stack: &Stack, key: &str) -> Vec<String> {
         texts.push(request.send().await.unwrap().text().await.unwrap());
     }
     let wrong = format!("{key}x");
-    let request = stack.client.post(stack.url("/v1/chat/completions")).bearer_auth(&wrong).json(&conversation());
+    let request =
+        stack.client.post(stack.url("/v1/chat/completions")).bearer_auth(&wrong).json(&conversation());
     texts.push(request.send().await.unwrap().text().await.unwrap());
     for fault in ["status:500", "forbidden_html", "close_before_head", "refresh:500"] {
         for account in &stack.accounts {
             stack.sim.fault(account, fault).await;
             stack.sim.expire_tokens(account).await;
         }
-        let request = stack.client.post(stack.url("/v1/chat/completions")).bearer_auth(key).json(&conversation());
+        let request =
+            stack.client.post(stack.url("/v1/chat/completions")).bearer_auth(key).json(&conversation());
         texts.push(request.send().await.unwrap().text().await.unwrap());
         for account in &stack.accounts {
             stack.sim.heal(account).await;
@@ -124,12 +127,17 @@ async fn canaries_are_in_no_log_no_file_no_metric_no_error_and_no_output() {
             places.push((path.display().to_string(), std::fs::read(path).unwrap()));
         }
     }
-    let page = stack.client.get(format!("http://{metrics}/metrics")).send().await.unwrap().text().await.unwrap();
+    let page =
+        stack.client.get(format!("http://{metrics}/metrics")).send().await.unwrap().text().await.unwrap();
     places.push(("the metrics".into(), page.into_bytes()));
     for (number, error) in errors.into_iter().enumerate() {
         places.push((format!("error {number}: {error}"), error.into_bytes()));
     }
-    for args in [&["usage", "--json", "--requests", "50"][..], &["account", "list", "--json"], &["key", "list", "--json"]] {
+    for args in [
+        &["usage", "--json", "--requests", "50"][..],
+        &["account", "list", "--json"],
+        &["key", "list", "--json"],
+    ] {
         places.push((format!("{args:?}"), stack.command(args).stdout));
     }
     for (place, bytes) in &places {

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use codex_lb_test_support::{
-    Certificate, Event, Events, Setup, Stack, chat_body, chat_text, eventually, free_port, raw, response_body, trusting, within,
+    Certificate, Event, Events, Setup, Stack, chat_body, chat_text, eventually, free_port, raw,
+    response_body, trusting, within,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,7 +33,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// One HTTP/1.1 request by hand; `chunk`: chunked with pieces of that size.
 fn request(encoding: &str, body: &[u8], chunk: Option<usize>) -> Vec<u8> {
-    let mut head = format!("POST {PATH} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n");
+    let mut head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    );
     if encoding != "identity" {
         head.push_str(&format!("Content-Encoding: {encoding}\r\n"));
     }
@@ -68,7 +71,10 @@ async fn a_body_arrives_whole_for_every_framing_and_packing() {
         for request in requests {
             assert!(request.bytes >= size as u64, "{size}: {} bytes arrived", request.bytes);
             let sent: Value = serde_json::from_slice(&body).unwrap();
-            assert!(request.body["input"].to_string().contains(sent["input"].as_str().unwrap()), "{size}: not whole");
+            assert!(
+                request.body["input"].to_string().contains(sent["input"].as_str().unwrap()),
+                "{size}: not whole"
+            );
             assert_eq!(request.headers.get("content-encoding"), None, "{size}");
         }
     }
@@ -105,7 +111,11 @@ async fn a_client_that_waits_for_100_continue_gets_it_at_once() {
     stream.write_all(&body).await.unwrap();
     let mut answer = Vec::new();
     within("an answer", Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap();
-    assert!(String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
 }
 
 #[tokio::test]
@@ -126,7 +136,10 @@ async fn one_connection_serves_many_requests() {
 async fn events_arrive_one_by_one_as_the_upstream_sends_them() {
     let stack = Stack::start(1).await;
     stack.sim.fault("user1", "stall_after:30").await;
-    for (path, body) in [("/v1/chat/completions", chat_body("sim:words=100", true)), (PATH, response_body("sim:words=100", true))] {
+    for (path, body) in [
+        ("/v1/chat/completions", chat_body("sim:words=100", true)),
+        (PATH, response_body("sim:words=100", true)),
+    ] {
         let mut events = Events::of(stack.post(path, &body).await);
         // The upstream is silent after 30 events; what came before must not wait in a buffer.
         let mut seen = 0;
@@ -203,7 +216,8 @@ async fn the_proxy_itself_speaks_tls_with_http_2_and_http_1() {
     let own = Certificate::create(dir.path(), "own");
     let address = format!("127.0.0.1:{}", free_port());
     let https = json!({ "address": address, "certificate": own.chain, "key": own.key });
-    let stack = Stack::with(Setup { config: json!({ "listen": { "https": https } }), ..Setup::default() }).await;
+    let stack =
+        Stack::with(Setup { config: json!({ "listen": { "https": https } }), ..Setup::default() }).await;
     let url = format!("https://{address}/v1/chat/completions");
     let client = trusting(&own.authority);
     let answer = eventually("TLS is up", Duration::from_secs(5), || async {

@@ -49,7 +49,10 @@ async fn it_runs_a_shell_command_and_answers_and_its_reasoning_stays_with_it() {
     }
     let rows = stack.rows_when(2).await;
     assert!(rows.iter().all(|row| row.route == "responses" && row.outcome == "completed"), "{rows:#?}");
-    assert!(rows.iter().all(|row| row.client.as_deref().is_some_and(|client| client.contains("codex"))), "{rows:#?}");
+    assert!(
+        rows.iter().all(|row| row.client.as_deref().is_some_and(|client| client.contains("codex"))),
+        "{rows:#?}"
+    );
 }
 
 #[tokio::test]

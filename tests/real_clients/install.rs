@@ -38,7 +38,8 @@ fn install(dir: &Path) {
     for name in SCRIPTS.iter().chain(&MANIFESTS) {
         std::fs::copy(from.join(name), dir.join(name)).unwrap();
     }
-    let wanted: String = MANIFESTS.iter().map(|name| std::fs::read_to_string(dir.join(name)).unwrap()).collect();
+    let wanted: String =
+        MANIFESTS.iter().map(|name| std::fs::read_to_string(dir.join(name)).unwrap()).collect();
     let stamp = dir.join("stamp");
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return;
@@ -58,7 +59,13 @@ fn must(program: &str, args: &[&str], dir: &Path) {
 
 impl Clients {
     /// A script's facts about those cases.
-    pub(crate) async fn facts(&self, script: &str, cases: &[&str], base_url: &str, key: Option<&str>) -> Value {
+    pub(crate) async fn facts(
+        &self,
+        script: &str,
+        cases: &[&str],
+        base_url: &str,
+        key: Option<&str>,
+    ) -> Value {
         let python = self.dir.join("venv/bin/python");
         let program = if script.ends_with(".py") { python } else { "node".into() };
         let mut command = clean(&program, &self.dir);
@@ -79,7 +86,8 @@ impl Clients {
     /// One of the installed programs, with a home of its own.
     pub(crate) fn program(&self, name: &str, home: &Path) -> Command {
         let mut command = clean(&self.dir.join("node_modules/.bin").join(name), home);
-        let tools = self.dir.join("node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/codex-path");
+        let tools =
+            self.dir.join("node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/codex-path");
         // ripgrep comes with Codex CLI; OpenCode's search tools use the one they find.
         let path = format!("{}:{}", std::env::var("PATH").unwrap(), tools.display());
         command.env("PATH", path);

@@ -23,14 +23,20 @@ async fn chat_completions_work_whole_and_streamed_with_reasoning_and_usage() {
     let stream = &facts["chat_stream"];
     assert_eq!(stream["content"], plain["content"]);
     assert!(!stream["reasoning"].as_str().unwrap().is_empty(), "no reasoning: {stream}");
-    assert_eq!((&stream["first_role"], &stream["finishes"]), (&json!("assistant"), &json!(["stop"])), "{stream}");
+    assert_eq!(
+        (&stream["first_role"], &stream["finishes"]),
+        (&json!("assistant"), &json!(["stop"])),
+        "{stream}"
+    );
     assert_eq!((&stream["ids"], &stream["models"]), (&json!(1), &json!(1)), "{stream}");
     assert_eq!(stream["usage_choices"], 0);
     assert!(stream["usage"]["completion_tokens_details"]["reasoning_tokens"].as_u64() > Some(0), "{stream}");
     assert!(facts["models"].as_array().unwrap().contains(&json!("gpt-5.4")), "{}", facts["models"]);
     // What the backend refuses must not reach it; the simulator would have refused it too.
     for request in stack.sim.requests().await {
-        for field in ["seed", "stop", "presence_penalty", "temperature", "user", "max_tokens", "max_output_tokens"] {
+        for field in
+            ["seed", "stop", "presence_penalty", "temperature", "user", "max_tokens", "max_output_tokens"]
+        {
             assert_eq!(request.body.get(field), None, "{field} reached the upstream");
         }
     }
@@ -77,9 +83,15 @@ async fn responses_work_whole_streamed_and_with_tools() {
     let facts = facts(&stack, &["responses_plain", "responses_stream", "responses_tools"]).await;
     let plain = &facts["responses_plain"];
     assert_eq!((&plain["object"], &plain["status"]), (&json!("response"), &json!("completed")), "{plain}");
-    assert!(!plain["text"].as_str().unwrap().is_empty() && plain["usage"]["total_tokens"].as_u64() > Some(0), "{plain}");
+    assert!(
+        !plain["text"].as_str().unwrap().is_empty() && plain["usage"]["total_tokens"].as_u64() > Some(0),
+        "{plain}"
+    );
     let stream = &facts["responses_stream"];
-    assert_eq!((&stream["first"], &stream["last"]), (&json!("response.created"), &json!("response.completed")));
+    assert_eq!(
+        (&stream["first"], &stream["last"]),
+        (&json!("response.created"), &json!("response.completed"))
+    );
     assert_eq!(stream["text"], plain["text"]);
     assert!(stream["output"].as_array().unwrap().contains(&json!("message")), "{stream}");
     let tools = &facts["responses_tools"];
@@ -99,7 +111,11 @@ async fn errors_are_of_the_class_a_caller_expects() {
     let stack = Stack::start(2).await;
     let facts = facts(&stack, &["bad_request"]).await;
     let bad = &facts["bad_request"];
-    assert_eq!((&bad["class"], &bad["type"]), (&json!("BadRequestError"), &json!("invalid_request_error")), "{bad}");
+    assert_eq!(
+        (&bad["class"], &bad["type"]),
+        (&json!("BadRequestError"), &json!("invalid_request_error")),
+        "{bad}"
+    );
     assert!(bad["code"].is_string() && bad["param"].as_str().unwrap().starts_with("messages"), "{bad}");
 
     for account in &stack.accounts {
@@ -109,7 +125,10 @@ async fn errors_are_of_the_class_a_caller_expects() {
     for case in ["any_error", "any_stream_error"] {
         let limit = &facts[case];
         assert_eq!(limit["class"], "RateLimitError", "{limit}");
-        assert_eq!((&limit["type"], &limit["code"]), (&json!("usage_limit_reached"), &json!("usage_limit_reached")));
+        assert_eq!(
+            (&limit["type"], &limit["code"]),
+            (&json!("usage_limit_reached"), &json!("usage_limit_reached"))
+        );
         let retry_after: u64 = limit["retry_after"].as_str().unwrap().parse().unwrap();
         assert!((1700..=1800).contains(&retry_after), "{limit}");
     }

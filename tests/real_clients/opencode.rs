@@ -63,7 +63,9 @@ impl User {
         let mut command = clients().program("opencode", self.home.path());
         command.args(["run"]).args(args).current_dir(self.work());
         // Nothing from outside: no updates, no model list, no language servers.
-        for name in ["OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_LSP_DOWNLOAD"] {
+        for name in
+            ["OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_LSP_DOWNLOAD"]
+        {
             command.env(name, "1");
         }
         command.envs(env.iter().copied());
@@ -96,7 +98,10 @@ fn shown(done: &Output) -> String {
 /// The requests of the conversation itself; OpenCode also asks for a title, without tools.
 async fn turns(stack: &Stack) -> Vec<Received> {
     let requests = stack.sim.requests().await;
-    requests.into_iter().filter(|request| request.body["tools"].as_array().is_some_and(|tools| !tools.is_empty())).collect()
+    requests
+        .into_iter()
+        .filter(|request| request.body["tools"].as_array().is_some_and(|tools| !tools.is_empty()))
+        .collect()
 }
 
 fn items(request: &Received) -> &[Value] {
@@ -128,7 +133,10 @@ fn check_turns(turns: &[Received]) {
             match kind(item) {
                 "function_call" => {
                     let before = kinds[..index].iter().rposition(|kind| *kind != "function_call").unwrap();
-                    assert_eq!(kinds[before], "reasoning", "turn {turn}: a call without its reasoning: {kinds:?}");
+                    assert_eq!(
+                        kinds[before], "reasoning",
+                        "turn {turn}: a call without its reasoning: {kinds:?}"
+                    );
                 }
                 "reasoning" => sealed.push(item["encrypted_content"].as_str().unwrap().to_owned()),
                 _ => {}
@@ -153,7 +161,10 @@ async fn its_tools_work_over_several_steps_and_every_steps_reasoning_returns_in_
     let turns = turns(&stack).await;
     assert_eq!(turns.len(), 4, "{turns:#?}");
     check_turns(&turns);
-    let counts: Vec<usize> = turns.iter().map(|turn| items(turn).iter().filter(|item| kind(item) == "reasoning").count()).collect();
+    let counts: Vec<usize> = turns
+        .iter()
+        .map(|turn| items(turn).iter().filter(|item| kind(item) == "reasoning").count())
+        .collect();
     assert_eq!(counts, [0, 1, 2, 3], "reasoning items in each turn");
     let outputs: String = items(&turns[3]).iter().map(|item| item["output"].to_string()).collect();
     for output in ["step-one", "notes.txt", "remember the milk", "step-three"] {
@@ -171,7 +182,10 @@ async fn its_tools_work_over_several_steps_and_every_steps_reasoning_returns_in_
     })
     .await;
     assert!(rows.iter().all(|row| row.outcome == "completed" && row.route == "chat"), "{rows:#?}");
-    assert!(rows.iter().all(|row| row.client.as_deref().is_some_and(|client| client.starts_with("opencode/"))), "{rows:#?}");
+    assert!(
+        rows.iter().all(|row| row.client.as_deref().is_some_and(|client| client.starts_with("opencode/"))),
+        "{rows:#?}"
+    );
     let cached = rows.iter().filter(|row| row.cached_tokens > Some(0)).count();
     assert!(cached >= 3, "the prompt cache was hit in {cached} of 3 later turns: {rows:#?}");
 }
@@ -235,6 +249,7 @@ async fn an_account_that_fails_in_the_middle_of_a_turn_is_not_noticed() {
     stack.sim.fault("user1", "usage_limit_429").await;
     let done = user.opencode(&[], &steps(&user.work()), &[]).await;
     assert!(shown(&done).contains(FINAL));
-    let served: Vec<Option<String>> = turns(&stack).await.into_iter().filter(|turn| turn.status == 200).map(|turn| turn.account).collect();
+    let served: Vec<Option<String>> =
+        turns(&stack).await.into_iter().filter(|turn| turn.status == 200).map(|turn| turn.account).collect();
     assert!(served.iter().all(|account| account.as_deref() == Some("user2")), "{served:?}");
 }

@@ -26,24 +26,15 @@ impl Process {
     /// Starts `codex-lb ARGS` with stdout and stderr in `log`, and nothing of the surroundings but PATH.
     pub fn start(name: &'static str, args: &[&str], home: &Path, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
-        let child = clean(home)
-            .args(args)
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        let child = clean(home).args(args).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { name, child, log: log.to_owned() }
     }
 
     /// As `start`, and waits for the first line on stdout.
     pub fn start_announced(name: &'static str, args: &[&str], home: &Path, log: &Path) -> (Self, String) {
         let mut file = File::options().create(true).append(true).open(log).unwrap();
-        let mut child = clean(home)
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(file.try_clone().unwrap())
-            .spawn()
-            .unwrap();
+        let mut child =
+            clean(home).args(args).stdout(Stdio::piped()).stderr(file.try_clone().unwrap()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next();
         let process = Self { name, child, log: log.to_owned() };

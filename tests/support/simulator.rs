@@ -40,7 +40,7 @@ impl Simulator {
     pub async fn start(dir: &Path, tls: Option<&Certificate>) -> Self {
         let mut args = vec!["upstream-sim", "--listen", "127.0.0.1:0"];
         if let Some(tls) = tls {
-            args.extend(["--tls-certificate", tls.chain.to_str().unwrap(), "--tls-key", tls.key.to_str().unwrap()]);
+            args.extend(["--tls-cert", tls.chain.to_str().unwrap(), "--tls-key", tls.key.to_str().unwrap()]);
         }
         let (process, url) = Process::start_announced("simulator", &args, dir, &dir.join("sim.log"));
         let client = tls.map_or_else(client, |tls| trusting(&tls.authority));

@@ -229,7 +229,8 @@ async fn start_proxy(dir: &Path, config: &mut Value) -> (Process, String) {
         merge(config, json!({ "listen": { "http": address } }));
         write_config(dir, config);
         let file = config_file(dir);
-        let mut proxy = Process::start("proxy", &["serve", "-c", file.to_str().unwrap()], dir, &dir.join("proxy.log"));
+        let mut proxy =
+            Process::start("proxy", &["serve", "-c", file.to_str().unwrap()], dir, &dir.join("proxy.log"));
         if ready(&mut proxy, &address).await {
             return (proxy, address);
         }
@@ -243,9 +244,9 @@ async fn start_proxy(dir: &Path, config: &mut Value) -> (Process, String) {
 async fn ready(proxy: &mut Process, address: &str) -> bool {
     let client = client();
     let url = format!("http://{address}/health/ready");
-    let proxy = std::cell::RefCell::new(proxy);
+    let proxy = std::sync::Mutex::new(proxy);
     eventually("the proxy is ready", SOON, || async {
-        if proxy.borrow_mut().ended().is_some() {
+        if proxy.lock().unwrap().ended().is_some() {
             return Some(false);
         }
         let answer = client.get(&url).send().await.ok()?;
