@@ -131,8 +131,10 @@ async fn asset(Path(name): Path<String>) -> Response {
 async fn read(app: &App) -> Result<Overview, DbError> {
     let now = now();
     let result = app.db.read(move |connection| Overview::read(connection, now)).await;
-    if let Err(error) = &result {
-        log::warn!("no overview: {error}");
+    match &result {
+        Ok(_) => {}
+        Err(error @ DbError::Waiting) => log::debug!("no overview: {error}"),
+        Err(error) => log::warn!("no overview: {error}"),
     }
     result
 }

@@ -2,11 +2,14 @@
 
 pub mod account; // import, list, pause, resume, remove
 pub mod check; // reads the configuration and says what it means
+mod choice; // which account or key is meant
 pub mod demo; // simulator, proxy and dashboard in a temporary directory
 pub mod key; // create, list, revoke
 pub mod serve; // the service itself
+mod table; // columns that line up
 pub mod upstream_sim; // the simulator alone
 pub mod usage; // sums from the ledger
+mod when; // times as people read them
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -123,6 +126,12 @@ pub(crate) fn print(answer: &str) -> Result<(), Failure> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// JSON as the commands print it.
+fn to_json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::Failed(format!("cannot print JSON: {error}")))
 }
 
 /// Help and version are answers; everything else becomes one line.

@@ -16,6 +16,8 @@ pub enum Error {
     NoRoute { method: String, path: String },
     /// 405: the route exists for another method.
     WrongMethod { method: String, path: String, allow: &'static str },
+    /// 426: WebSocket is not spoken here; Codex CLI falls back to HTTP at once.
+    NoWebSocket,
     /// A filter refused.
     Refused { status: u16, kind: &'static str, code: &'static str, message: String },
     /// 503: nobody to send it to; the message says what to do.
@@ -50,6 +52,7 @@ impl Error {
             Self::SlowBody => 408,
             Self::NoRoute { .. } => 404,
             Self::WrongMethod { .. } => 405,
+            Self::NoWebSocket => 426,
             Self::Refused { status, .. } | Self::Upstream { status, .. } => *status,
             Self::NoAccounts { .. } | Self::Draining => 503,
             Self::UsageLimit { .. } => 429,
@@ -67,6 +70,7 @@ impl Error {
             Self::SlowBody => "request_timeout",
             Self::NoRoute { .. } => "not_found",
             Self::WrongMethod { .. } => "method_not_allowed",
+            Self::NoWebSocket => "websocket_not_supported",
             Self::NoAccounts { .. } => "no_accounts",
             Self::UsageLimit { .. } => "usage_limit_reached",
             Self::Upstream { error, .. } => {
@@ -87,7 +91,8 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::SlowBody
             | Self::NoRoute { .. }
-            | Self::WrongMethod { .. } => "invalid_request_error",
+            | Self::WrongMethod { .. }
+            | Self::NoWebSocket => "invalid_request_error",
             Self::Refused { kind, .. } => kind,
             Self::UsageLimit { .. } => "usage_limit_reached",
             Self::Upstream { error, status, .. } => text(error, "type").unwrap_or(kind_of(*status)),
@@ -117,6 +122,7 @@ impl Error {
             Self::WrongMethod { method, path, allow } => {
                 format!("{method} is not allowed on {path}. Use {allow}.")
             }
+            Self::NoWebSocket => "WebSocket is not supported here. Send the same request over HTTP.".into(),
             Self::UsageLimit { .. } => "The usage limit of every account has been reached.".into(),
             Self::Upstream { error, status, .. } => text(error, "message")
                 .map_or_else(|| format!("The upstream answered HTTP {status}."), str::to_owned),
@@ -137,6 +143,7 @@ impl Error {
             | Self::SlowBody
             | Self::NoRoute { .. }
             | Self::WrongMethod { .. }
+            | Self::NoWebSocket
             | Self::Refused { .. }
             | Self::UsageLimit { resets_at: None, .. }
             | Self::Unavailable { .. }

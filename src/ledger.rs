@@ -2,6 +2,7 @@
 
 mod accounts; // SQL on accounts and windows
 mod book; // the commands' way in
+mod checkpoint; // the log into the file, beside the writer
 mod entry;
 mod exchanges; // SQL on rows and their sums
 pub mod keys;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -73,6 +74,9 @@ impl Ledger {
             pulse: Arc::new(Pulse::new()),
             changed: watch::channel(0).0,
         };
+        checkpoint::leave_to_thread(&connection).map_err(because("set up the ledger"))?;
+        let beside = schema::open_beside(&inner.path).map_err(because("open the ledger twice"))?;
+        let (queue, pulse) = (inner.queue.clone(), inner.pulse.clone());
         let writer = Writer {
             version: writer::data_version(&connection).map_err(because("read the ledger's version"))?,
             connection,
@@ -84,10 +88,8 @@ impl Ledger {
             retention: Retention::new(keep),
             looked: Instant::now(),
         };
-        std::thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || writer.run())
-            .map_err(|error| LedgerError(format!("cannot start the ledger's thread: {error}")))?;
+        start("ledger", move || writer.run())?;
+        start("ledger-checkpoint", move || checkpoint::run(&beside, &queue, &pulse))?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -203,7 +205,7 @@ impl Ledger {
         self.inner.queue.push(Job::Barrier(done)) && written.recv_timeout(wait).is_ok()
     }
 
-    /// Takes nothing in any more and blocks until the rest is written and the file closed; `false`: not within `wait`.
+    /// Takes nothing in any more and blocks until the rest is written; `false`: not within `wait`.
     pub fn close(&self, wait: Duration) -> bool {
         self.inner.queue.close(Instant::now() + wait);
         self.inner.queue.wait_for_end(wait)
@@ -218,10 +220,9 @@ impl Ledger {
     }
 }
 
-/// Unix epoch milliseconds.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LedgerError> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|error| LedgerError(format!("cannot start the thread {name}: {error}")))
 }
 
 fn because(doing: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {

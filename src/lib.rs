@@ -6,9 +6,12 @@
 // The way of a request.
 pub mod attempt; // one try on one account = one Pingora subrequest
 pub mod body; // the request body, once, into Bytes
+pub mod client; // the client's side of an exchange
 pub mod dialect; // what the client speaks ↔ what the Codex backend speaks
 pub mod exchange; // select → attempt → judge, again
 pub mod judge; // pure: what an upstream outcome means
+pub mod pages; // answers that are not exchanges: health, models, the way to the dashboard
+pub mod peer; // who is calling
 pub mod proxy; // impl ProxyHttp: main sessions, attempts, pass-through
 pub mod reasoning;
 pub mod relay; // events to the client
@@ -29,3 +32,9 @@ pub mod error; // every error a client can get
 pub mod server; // puts it all together
 pub mod sim; // the simulator of the Codex backend
 pub mod telemetry; // log lines and metrics // the commands
+
+/// Unix epoch milliseconds, by the system clock.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

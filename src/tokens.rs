@@ -2,6 +2,7 @@
 
 pub mod auth_file; // Codex's auth.json
 pub mod claims; // what the tokens say about their account
+pub mod refresh; // one at a time per account, durable before use
 
 use std::borrow::Cow;
 

@@ -22,6 +22,8 @@ async function refresh() {
   const fresh = page.querySelector("main");
   const old = document.querySelector("main");
   if (!fresh || !old) return;
+  const style = (from) => from.querySelector("link[rel=stylesheet]")?.getAttribute("href");
+  if (style(page) !== style(document)) return location.reload(); // another version serves now
   for (const open of old.querySelectorAll("details[open][id]")) {
     const twin = fresh.querySelector(`#${CSS.escape(open.id)}`);
     if (twin) {

@@ -7,9 +7,10 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::accounts::Import;
 use super::{
-    AccountRow, By, KeyInfo, LedgerError, PastExchange, UsageRow, accounts, because, exchanges, keys, now_ms,
-    schema, usage,
+    AccountRow, By, KeyInfo, LedgerError, PastExchange, UsageRow, accounts, because, exchanges, keys, schema,
+    usage,
 };
+use crate::now_ms;
 use crate::tokens::Tokens;
 use crate::tokens::claims::Claims;
 use crate::vault::{Secret, Vault};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use codex_lb_filters::KeyRef;
+use codex_lb_filters::{KeyRef, KeyTable};
 use rand::TryRngCore;
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -62,9 +62,10 @@ impl KeyHashes {
         }
         self.table.store(table.into());
     }
+}
 
-    /// Whose key this is.
-    pub fn find(&self, presented: &str) -> Option<KeyRef> {
+impl KeyTable for KeyHashes {
+    fn find(&self, presented: &str) -> Option<KeyRef> {
         if presented.len() > MAX_PRESENTED {
             return None;
         }

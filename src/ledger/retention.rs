@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{now_ms, reasoning};
+use super::reasoning;
+use crate::now_ms;
 
 const EVERY: Duration = Duration::from_secs(3600);
 /// Rows in one transaction: a few milliseconds, so that nobody waits long behind it.
 const SLICE: u32 = 500;
+/// Between two slices, for everybody else.
+const BREATH: Duration = Duration::from_millis(20);
 /// Free pages (of 4 KiB) that new rows may use up again, before any are given back to the file system.
 const SPARE_PAGES: u32 = 2048;
 const VACUUM_PAGES: u32 = 512;
@@ -26,15 +29,16 @@ impl Retention {
         Self { keep, next: Instant::now() + Duration::from_secs(60) }
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+    /// How long until the next slice; zero: now.
+    pub(super) fn due_in(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
     }
 
-    /// One short transaction; due again at once while there is more to do.
+    /// One short transaction; due again soon while there is more to do.
     pub(super) fn run_slice(&mut self, connection: &mut Connection) {
         let keep = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
         let pause = match slice(connection, now_ms(), keep) {
-            Ok(true) => Duration::ZERO,
+            Ok(true) => BREATH,
             Ok(false) => EVERY,
             Err(error) => {
                 log::warn!("old rows could not be deleted, trying again in a minute: {error}");
@@ -73,4 +77,37 @@ fn give_back(connection: &Connection) -> Result<bool, rusqlite::Error> {
     while steps.next()?.is_some() {}
     let after = free()?;
     Ok(after > SPARE_PAGES && after < before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_rows_go_in_slices_their_sums_stay_and_the_file_shrinks() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = super::super::schema::open(dir.path()).unwrap();
+        let fill = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             INSERT INTO exchanges (id, started_at, duration_ms, route, client, status, outcome)
+             SELECT printf('%032x', i), i, 1, 'chat', '{}', 200, 'completed' FROM n",
+            "x".repeat(500)
+        );
+        connection.execute_batch(&fill).unwrap();
+        connection
+            .execute_batch("INSERT INTO hourly VALUES (0, '', '', '', 20000, 0, 0, 0, 0, 0, 0)")
+            .unwrap();
+        let count = |connection: &Connection, sql: &str| -> u32 {
+            connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        let pages = count(&connection, "PRAGMA page_count");
+        assert!(slice(&mut connection, 20_001, 1000).unwrap());
+        assert_eq!(count(&connection, "SELECT count(*) FROM exchanges"), 20_000 - SLICE);
+        while slice(&mut connection, 20_001, 1000).unwrap() {}
+        assert_eq!(count(&connection, "SELECT count(*) FROM exchanges"), 1000);
+        assert_eq!(count(&connection, "SELECT min(started_at) FROM exchanges"), 19_001);
+        assert_eq!(count(&connection, "SELECT sum(requests) FROM hourly"), 20_000);
+        assert!(count(&connection, "PRAGMA page_count") < pages);
+        assert!(count(&connection, "PRAGMA freelist_count") <= SPARE_PAGES);
+    }
 }

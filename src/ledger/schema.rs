@@ -176,10 +176,10 @@ fn version(connection: &Connection) -> Result<usize, rusqlite::Error> {
 }
 
 fn refusal(error: rusqlite_migration::Error) -> Refusal {
-    match error {
-        rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
-        other => Refusal::Failed(other.to_string()),
+    if let rusqlite_migration::Error::RusqliteError { err, .. } = error {
+        return err.into();
     }
+    Refusal::Failed(error.to_string())
 }
 
 /// The error lies in what was to be written: trying again cannot help. All others (locked, disk full, …) may pass.

@@ -31,11 +31,18 @@ pub(super) struct Pulse {
     /// Milliseconds after `started` (plus one) at which the transaction under way began; 0: none.
     since: AtomicU64,
     pub(super) lost: AtomicU64,
+    /// Jobs committed since the start.
+    pub(super) committed: AtomicU64,
 }
 
 impl Pulse {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), since: AtomicU64::new(0), lost: AtomicU64::new(0) }
+        Self {
+            started: Instant::now(),
+            since: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn is_stuck(&self) -> bool {
@@ -99,8 +106,7 @@ pub(super) fn data_version(connection: &Connection) -> Result<i64, rusqlite::Err
 impl Writer {
     pub(super) fn run(mut self) {
         loop {
-            let wait = if self.retention.is_due() { Duration::ZERO } else { LOOK };
-            match self.queue.take(BATCH, wait) {
+            match self.queue.take(BATCH, LOOK.min(self.retention.due_in())) {
                 Taken::Jobs(jobs) => self.write(jobs),
                 Taken::Nothing => {}
                 Taken::Closed => return,
@@ -109,7 +115,7 @@ impl Writer {
                 return;
             }
             self.look_for_changes();
-            if self.retention.is_due() {
+            if self.retention.due_in().is_zero() {
                 self.retention.run_slice(&mut self.connection);
             }
         }
@@ -121,7 +127,11 @@ impl Writer {
         let outcome = self.commit_patiently(&jobs);
         self.pulse.end();
         match outcome {
-            Ok(replies) => jobs.into_iter().zip(replies).for_each(|(job, reply)| answer(job, Ok(reply))),
+            Ok(replies) => {
+                let count = u64::try_from(jobs.len()).unwrap_or(0);
+                self.pulse.committed.fetch_add(count, Ordering::Relaxed);
+                jobs.into_iter().zip(replies).for_each(|(job, reply)| answer(job, Ok(reply)));
+            }
             Err(error) if jobs.len() == 1 || !is_about_the_data(&error) => {
                 jobs.into_iter().for_each(|job| self.give_up(job, &error));
             }
@@ -244,5 +254,22 @@ fn answer(job: Job, reply: Result<Reply, LedgerError>) {
             Job::Row { .. } | Job::Rotate { .. } | Job::Change { .. } | Job::Remember(_) | Job::Barrier(_),
             _,
         ) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_under_way_for_more_than_five_seconds_is_stuck() {
+        let pulse = Pulse { started: Instant::now() - Duration::from_secs(60), ..Pulse::new() };
+        assert!(!pulse.is_stuck(), "idle");
+        pulse.begin();
+        assert!(!pulse.is_stuck(), "just begun");
+        pulse.since.store(pulse.now() - millis(STUCK) - 1, Ordering::Relaxed);
+        assert!(pulse.is_stuck());
+        pulse.end();
+        assert!(!pulse.is_stuck());
     }
 }
