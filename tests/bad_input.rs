@@ -46,7 +46,7 @@ async fn still_serves(stack: &Stack) {
 /// A raw POST with the body as it is.
 fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n{headers}\r\n",
         body.len()
     )
@@ -156,9 +156,10 @@ async fn a_body_over_the_limit_is_a_413_declared_or_not_packed_or_not() {
     assert_eq!(declared.status, 413, "{}", declared.head);
     assert_eq!(raw_error(&declared, "declared")["code"], "payload_too_large");
 
-    let mut chunked =
-        format!("POST {CHAT} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .into_bytes();
+    let mut chunked = format!(
+        "POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    .into_bytes();
     for piece in large.as_bytes().chunks(10_000) {
         chunked.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
         chunked.extend_from_slice(piece);
@@ -204,7 +205,7 @@ async fn a_body_that_does_not_unpack_is_a_400() {
 }
 
 #[tokio::test]
-async fn deep_nesting_and_strange_numbers_kill_nothing() {
+async fn deep_nesting_is_a_400() {
     let stack = Stack::start(1).await;
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(200_000), close.repeat(200_000));
     for body in [
@@ -216,7 +217,6 @@ async fn deep_nesting_and_strange_numbers_kill_nothing() {
             "{{\"model\":\"gpt-5.4\",\"tools\":{},\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}]}}",
             deep("[", "]")
         ),
-        "{\"model\":\"gpt-5.4\",\"n\":1e999,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}".to_owned(),
     ] {
         for path in [CHAT, RESPONSES] {
             let answer = stack.client.post(stack.url(path)).header("content-type", "application/json");

@@ -248,11 +248,17 @@ async fn when_every_quota_is_spent_the_answer_is_429_with_the_true_earliest_rese
 #[tokio::test]
 async fn an_account_whose_quota_came_back_serves_again() {
     let stack = impatient(1).await;
-    stack.sim.fault_once("user1", "usage_limit_429:1").await;
-    let answer = stack.post("/v1/responses", &json!({ "model": "gpt-5.4", "input": "hi" })).await;
-    assert_eq!(answer.status(), 429);
+    stack.sim.fault_once("user1", "usage_limit_429:3").await;
+    // A reset so near may be waited for; if it is not, the client comes back.
     eventually("the account serves again", Duration::from_secs(10), || async {
-        (stack.chat("hello").await.0 == 200).then_some(())
+        match stack.chat("hello").await {
+            (200, _) => Some(()),
+            (429, answer) => {
+                assert_eq!(answer["error"]["type"], "usage_limit_reached", "{answer}");
+                None
+            }
+            (status, answer) => panic!("{status} {answer}"),
+        }
     })
     .await;
 }
@@ -307,7 +313,11 @@ async fn five_mebibytes_reach_the_third_account_as_they_reached_the_first() {
         let events = Events::of(answer).all().await;
         assert!(events.len() > 2, "{path}: {events:?}");
         let requests = stack.sim.requests().await;
-        assert_eq!(requests.len(), 3, "{path}");
+        // The same account may be tried again before the next one is.
+        let mut accounts: Vec<&str> =
+            requests.iter().filter_map(|request| request.account.as_deref()).collect();
+        accounts.dedup();
+        assert_eq!(accounts, ["user1", "user2", "user3"], "{path}");
         for request in &requests {
             assert!(request.bytes > 5 << 20, "{path}: {} bytes", request.bytes);
             assert_eq!(request.sha256, requests[0].sha256, "{path}: the attempts differ");

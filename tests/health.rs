@@ -41,7 +41,9 @@ async fn metrics_count_what_was_served() {
     let page = eventually("the metrics page counts three requests", Duration::from_secs(5), || async {
         let page =
             stack.client.get(format!("http://{metrics}/metrics")).send().await.ok()?.text().await.ok()?;
-        page.lines().any(|line| line.starts_with("codex_lb_") && line.ends_with(" 3")).then_some(page)
+        page.lines()
+            .any(|line| line.starts_with("codexlb_exchanges_total{") && line.ends_with(" 3"))
+            .then_some(page)
     })
     .await;
     for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {

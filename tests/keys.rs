@@ -51,6 +51,8 @@ async fn by_default_a_loopback_client_needs_no_key_but_a_forwarded_one_does() {
         ("x-real-ip", "203.0.113.7"),
         ("x-forwarded-host", "example.org"),
         ("via", "1.1 tunnel"),
+        // A page in a browser that had its own name resolve to this machine.
+        ("host", "rebinding.example.org"),
     ] {
         let answer = ask(&stack, &[(name, value)]).await;
         assert_eq!(answer.status(), 401, "{name}: {value}");

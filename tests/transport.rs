@@ -34,7 +34,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// One HTTP/1.1 request by hand; `chunk`: chunked with pieces of that size.
 fn request(encoding: &str, body: &[u8], chunk: Option<usize>) -> Vec<u8> {
     let mut head = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
     );
     if encoding != "identity" {
         head.push_str(&format!("Content-Encoding: {encoding}\r\n"));
@@ -101,7 +101,7 @@ async fn a_client_that_waits_for_100_continue_gets_it_at_once() {
     let body = large(70_000);
     let mut stream = TcpStream::connect(stack.address()).await.unwrap();
     let head = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();

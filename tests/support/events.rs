@@ -46,8 +46,8 @@ impl Events {
     /// The next event; `None` when the body has ended. Comments are only counted.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            while let Some(end) = border(&self.buffer) {
+                let block: Vec<u8> = self.buffer.drain(..end).collect();
                 match parse(&String::from_utf8(block).unwrap()) {
                     Some(event) => return Some(event),
                     None => self.comments += 1,
@@ -91,6 +91,15 @@ pub fn response_text(events: &[Event]) -> String {
     deltas.map(|event| event.json()["delta"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Where the first block ends, with its blank line.
+fn border(bytes: &[u8]) -> Option<usize> {
+    let mut line_starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    line_starts.find_map(|at| {
+        let rest = bytes.get(at..)?;
+        [&b"\n"[..], b"\r\n"].iter().find(|blank| rest.starts_with(blank)).map(|blank| at + blank.len())
+    })
+}
+
 fn parse(block: &str) -> Option<Event> {
     let mut name = None;
     let mut data = Vec::new();
@@ -107,6 +116,13 @@ fn parse(block: &str) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_ends_at_a_blank_line_of_either_kind() {
+        assert_eq!(border(b"data: x\n\nrest"), Some(9));
+        assert_eq!(border(b"data: x\r\n\r\nrest"), Some(11));
+        assert_eq!(border(b"data: x\ndata: y\n"), None);
+    }
 
     #[test]
     fn a_block_has_a_name_and_data_and_a_comment_is_no_event() {
