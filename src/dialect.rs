@@ -150,3 +150,6 @@ impl Call {
         Encoder::new(self.dialect, self.stream, turn, facts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,18 +155,17 @@ impl Error {
 
     /// The `error` object: `message`, `type`, `code`, `param`, and what the upstream or the limit adds.
     pub fn object(&self) -> Map<String, Value> {
-        let mut object = match self {
-            Self::Upstream { error, .. } => error.clone(),
-            Self::UsageLimit { resets_at: Some(at), now } => Map::from_iter([
-                ("resets_at".to_owned(), json!(at)),
-                ("resets_in_seconds".to_owned(), json!(at.saturating_sub(*now))),
-            ]),
-            _ => Map::new(),
-        };
-        let param = match self {
-            Self::Invalid { param: Some(param), .. } => json!(param),
-            _ => object.get("param").cloned().unwrap_or(Value::Null),
-        };
+        let mut object = Map::new();
+        let mut param = Value::Null;
+        if let Self::Upstream { error, .. } = self {
+            object.clone_from(error);
+            param = object.get("param").cloned().unwrap_or_default();
+        } else if let Self::UsageLimit { resets_at: Some(at), now } = self {
+            object.insert("resets_at".into(), json!(at));
+            object.insert("resets_in_seconds".into(), json!(at.saturating_sub(*now)));
+        } else if let Self::Invalid { param: Some(path), .. } = self {
+            param = json!(path);
+        }
         object.insert("message".into(), json!(self.message()));
         object.insert("type".into(), json!(self.kind()));
         object.insert("code".into(), json!(self.code()));

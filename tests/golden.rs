@@ -5,6 +5,8 @@
 //! beside it, if there is one, is the client's request. `GOLDEN_WRITE=1 cargo test --test golden` writes the results
 //! anew: read the difference before it is committed.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -97,11 +97,18 @@ mod tests {
     #[test]
     fn a_replaced_file_is_followed() {
         let (old, new) = (Seed::empty(), Seed::empty());
+        for seed in [&old, &new] {
+            // Without a file beside the ledger that would have to move with it.
+            seed.connection.pragma_update(None, "journal_mode", "delete").unwrap();
+        }
         let mut watch = Watch::default();
         watch.look(&old.path);
-        new.connection.pragma_update(None, "journal_mode", "delete").unwrap();
         std::fs::rename(&new.path, &old.path).unwrap();
         assert!(watch.look(&old.path));
+        assert!(!watch.look(&old.path));
+        let writer = Connection::open(&old.path).unwrap();
+        writer.execute_batch("CREATE TABLE more (x)").unwrap();
+        assert!(watch.look(&old.path), "a commit to the new file");
         std::fs::remove_file(&old.path).unwrap();
         assert!(watch.look(&old.path));
         assert!(!watch.look(&old.path));

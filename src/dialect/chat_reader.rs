@@ -17,9 +17,10 @@ use crate::reasoning::skeleton::{Builder, Remembered};
 pub(super) enum Delta<'a> {
     Text(Cow<'a, str>),
     Refusal(Cow<'a, str>),
-    /// A piece of reasoning summary: text, and the entry of `reasoning_details` it belongs to.
+    /// A piece of reasoning summary, and the entry of `reasoning_details` it belongs to.
     Reasoning {
         text: Cow<'a, str>,
+        gap: Gap,
         id: String,
         index: usize,
     },
@@ -30,6 +31,31 @@ pub(super) enum Delta<'a> {
         index: usize,
     },
     Tool(tool_calls::Piece),
+}
+
+/// What lies between this piece of reasoning and the one before; shown as an empty line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gap {
+    None,
+    /// A new part of the same item.
+    Part,
+    /// A new item.
+    Item,
+}
+
+impl Gap {
+    /// `text`, a JSON literal, with the empty line before it.
+    pub(super) fn before(self, text: &str) -> Cow<'_, str> {
+        match (self, text.strip_prefix('"')) {
+            (Self::Part | Self::Item, Some(rest)) => Cow::Owned(format!("\"\\n\\n{rest}")),
+            (Self::None, _) | (_, None) => Cow::Borrowed(text),
+        }
+    }
+
+    /// The same inside one item.
+    pub(super) fn within(self, text: &str) -> Cow<'_, str> {
+        if self == Self::Part { self.before(text) } else { Cow::Borrowed(text) }
+    }
 }
 
 /// Reads one answer.
@@ -167,21 +193,18 @@ impl Reader {
     ) {
         let thoughts = &mut self.thoughts;
         let here = (id, summary_index);
-        let (new_item, new_part) = match &thoughts.last {
-            None => (true, false),
-            Some(last) => (last.0 != here.0, *last != here),
+        let gap = match &thoughts.last {
+            Some(last) if last.0 != here.0 => Gap::Item,
+            Some(last) if last.1 != here.1 => Gap::Part,
+            Some(_) | None => Gap::None,
         };
-        if new_item {
+        if gap == Gap::Item || thoughts.last.is_none() {
             thoughts.index = thoughts.entries;
             thoughts.entries += 1;
         }
-        let text = match text.strip_prefix('"') {
-            Some(rest) if new_part => Cow::Owned(format!("\"\\n\\n{rest}")),
-            Some(_) | None => text,
-        };
         let id = here.0.clone();
         thoughts.last = Some(here);
-        tell(Delta::Reasoning { text, id, index: thoughts.index });
+        tell(Delta::Reasoning { text, gap, id, index: thoughts.index });
     }
 
     fn arguments<'a>(&mut self, data: &'a [u8], tell: &mut dyn FnMut(Delta<'a>)) {

@@ -112,14 +112,10 @@ impl Chunks {
         match delta {
             Delta::Text(text) => self.write("\"content\":", text, None, out),
             Delta::Refusal(text) => self.write("\"refusal\":", text, None, out),
-            Delta::Reasoning { text, id, index } => {
-                let entry = reasoning_entry("summary", text, id, *index);
-                self.write(
-                    "\"reasoning_content\":",
-                    &format!("{text},\"reasoning_details\":[{entry}]"),
-                    None,
-                    out,
-                );
+            Delta::Reasoning { text, gap, id, index } => {
+                let entry = reasoning_entry("summary", &gap.within(text), id, *index);
+                let value = format!("{},\"reasoning_details\":[{entry}]", gap.before(text));
+                self.write("\"reasoning_content\":", &value, None, out);
             }
             Delta::Encrypted { data, id, index } => {
                 let entry = reasoning_entry("encrypted", data, id, *index);

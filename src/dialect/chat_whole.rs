@@ -70,9 +70,9 @@ impl ChatWhole {
         match delta {
             Delta::Text(text) => self.content.push_str(&meaning(&text)),
             Delta::Refusal(text) => self.refusal.push_str(&meaning(&text)),
-            Delta::Reasoning { text, id, index } => {
-                let piece = meaning(&text);
-                self.thoughts.push_str(&piece);
+            Delta::Reasoning { text, gap, id, index } => {
+                self.thoughts.push_str(&meaning(&gap.before(&text)));
+                let piece = meaning(&gap.within(&text));
                 match self.details.last_mut().filter(|last| last.index == index) {
                     Some(last) => last.value.push_str(&piece),
                     None => self.details.push(Detail { kind: "summary", value: piece, id, index }),

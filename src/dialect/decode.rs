@@ -67,9 +67,7 @@ pub(super) fn decode(
         let first_user = content.first_user.as_deref();
         cache_key::derive(&params.model, key, &content.instructions, first_user, &turn.id)
     });
-    let old_functions = dialect == Dialect::Chat
-        && source.object.get("tools").is_none()
-        && source.object.get("functions").is_some();
+    let old_functions = dialect == Dialect::Chat && source.old_functions();
     let fields = fields(&source.object, &params, dialect, &content, &cache_key)?;
     Ok(Call {
         dialect,
@@ -188,6 +186,8 @@ impl Source<'_> {
             return Err(root.key("n").refuse("must be 1: the upstream gives one answer"));
         }
         let parallel = self.object.flag("parallel_tool_calls", &root)?;
+        // The old form has room for one call.
+        let parallel = if self.old_functions() { Some(false) } else { parallel };
         let fields = [
             ("tools", chat_tools::tools(&self.object)?),
             ("tool_choice", chat_tools::tool_choice(&self.object)?),
@@ -197,6 +197,11 @@ impl Source<'_> {
         let given =
             fields.into_iter().filter_map(|(key, json)| Some((Cow::Borrowed(key), Bytes::from(json?))));
         Ok(given.collect())
+    }
+
+    /// The client knows tools only as `functions`.
+    fn old_functions(&self) -> bool {
+        self.object.get("tools").is_none() && self.object.get("functions").is_some()
     }
 
     fn slice(&self, raw: &RawValue) -> Bytes {

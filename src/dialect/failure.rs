@@ -24,7 +24,12 @@ pub fn failure(event: &Event) -> Option<Map<String, Value>> {
         Some(Value::String(message)) => Map::from_iter([("message".to_owned(), json!(message))]),
         _ => root.clone().into_iter().filter(|(key, _)| is_error_key(key)).collect(),
     };
-    if error.get("type") == Some(&json!("error")) {
+    // At the top level, `type` is the event's.
+    if error
+        .get("type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| matches!(kind, "error" | "response.failed"))
+    {
         error.remove("type");
     }
     if let Some(status) = stated_status(&root).or_else(|| stated_status(&error)) {

@@ -61,7 +61,7 @@ pub(super) fn read(raw: &RawValue, body: &Bytes) -> Result<Input, Error> {
         .map(|(index, raw)| Object::parse(raw, &path.index(index)))
         .collect::<Result<Vec<_>, _>>()?;
     if objects.iter().any(|object| object.known_text("type").as_deref() == Some("additional_tools")) {
-        return Ok(Input { lite: true, ..Input::default() });
+        return lite(&objects, &path);
     }
     let mut input = Input::default();
     let mut items = Vec::with_capacity(raws.len());
@@ -84,6 +84,27 @@ pub(super) fn read(raw: &RawValue, body: &Bytes) -> Result<Input, Error> {
     }
     input.items = changed.then_some(items);
     Ok(input)
+}
+
+/// An input that is left untouched; only the facts are read.
+fn lite(objects: &[Object<'_>], path: &Path<'_>) -> Result<Input, Error> {
+    let mut facts = Facts::default();
+    for (index, object) in objects.iter().enumerate() {
+        let at = path.index(index);
+        let role = object.text("role", &at)?.unwrap_or_default();
+        let Some(content) = object.get("content") else { continue };
+        facts.note_user(&role, content);
+        input_parts::edit(content, &role, &at.key("content"), &mut facts)?;
+    }
+    Ok(Input { facts, lite: true, ..Input::default() })
+}
+
+impl Facts {
+    fn note_user(&mut self, role: &str, content: &RawValue) {
+        if role == "user" && self.first_user.is_none() {
+            self.first_user = Some(input_parts::text_of(content, "\n"));
+        }
+    }
 }
 
 /// The items of an input that goes upstream unchanged.
@@ -139,8 +160,8 @@ fn edit(
         }
         dropped.push("id");
     }
-    if role == "user" && facts.first_user.is_none() {
-        facts.first_user = object.get("content").map(|content| input_parts::text_of(content, "\n"));
+    if let Some(content) = object.get("content") {
+        facts.note_user(role, content);
     }
     let mut rebuilt = Vec::new();
     for key in ["content", "output"] {

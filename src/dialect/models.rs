@@ -3,7 +3,7 @@
 mod built_in;
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use built_in::built_in;
 
@@ -44,10 +44,7 @@ fn openai_entry(entry: &Value, created: u64) -> Value {
     let context = &entry["context_window"];
     let known = MAX_OUTPUT_KNOWN.contains(&slug).then_some(MAX_OUTPUT);
     let max_output = entry["max_output_tokens"].as_u64().or(known);
-    let modalities = match &entry["input_modalities"] {
-        Value::Array(modalities) => modalities.clone(),
-        _ => vec![json!("text")],
-    };
+    let modalities = entry["input_modalities"].as_array().cloned().unwrap_or_else(|| vec![json!("text")]);
     let images = modalities.contains(&json!("image"));
     let efforts = efforts(entry);
     let reasons = !efforts.is_empty();
@@ -83,10 +80,7 @@ fn openai_entry(entry: &Value, created: u64) -> Value {
 
 /// The entry with what the Codex CLI demands: one entry without it makes the CLI refuse the whole list.
 fn codex_entry(entry: &Value) -> Value {
-    let mut entry = match entry {
-        Value::Object(entry) => entry.clone(),
-        _ => Map::new(),
-    };
+    let mut entry = entry.as_object().cloned().unwrap_or_default();
     let mode = if entry.get("slug") == Some(&json!("gpt-5.2")) { "bytes" } else { "tokens" };
     let defaults = [
         ("truncation_policy", json!({ "mode": mode, "limit": 10_000 })),

@@ -153,11 +153,13 @@ impl ResponsesStream {
     /// The terminal event, its output filled in.
     fn end(&mut self, event: &Event, name: &str, out: &mut Vec<Bytes>) {
         self.open(Some(event), out);
-        let filled = response(&event.data).and_then(|response| self.items.fill(&response));
-        let whole = serde_json::from_slice::<Object<'_>>(&event.data);
-        let (Ok(whole), Some(filled)) = (whole, filled) else {
+        let Some(response) = response(&event.data) else { return out.push(event.raw.clone()) };
+        let Ok(whole) = serde_json::from_slice::<Object<'_>>(&event.data) else { return };
+        let filled = self.items.fill(&response);
+        if filled.is_none() && whole.known_text("type").as_deref() == Some(name) {
             return out.push(event.raw.clone());
-        };
+        }
+        let filled = filled.unwrap_or_else(|| response.without(&[]).finish());
         let mut writer = Writer::default();
         writer.text("type", name);
         for (key, raw) in whole.entries.iter().filter(|(key, _)| key != "type" && key != "response") {

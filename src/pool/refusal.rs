@@ -34,8 +34,9 @@ pub(super) fn refusal(seats: &[Seat<'_>], model: &str) -> NoAccount {
     }
     let limits: Vec<(u64, Cause)> = usable.iter().filter_map(|seat| limit(&seat.standing)).collect();
     if limits.len() < usable.len() {
-        // The rest were tried and failed without being limited, or got well just now.
-        return NoAccount::Tried;
+        // The others failed in this exchange without being limited, or got well a moment ago.
+        let tried = usable.iter().any(|seat| seat.tried);
+        return if tried { NoAccount::Tried } else { NoAccount::Resting { until_ms: 0 } };
     }
     match limits.into_iter().min_by_key(|(until_ms, _)| *until_ms) {
         Some((until_ms, Cause::RateLimit)) => NoAccount::Resting { until_ms },

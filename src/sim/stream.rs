@@ -146,10 +146,8 @@ impl Body for Events {
         let Some(event) = this.events.get(this.tracked.events) else {
             return Poll::Ready(None);
         };
-        if let Some(pause) = &mut this.pause {
-            if pause.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
+        if this.pause.as_mut().is_some_and(|pause| pause.as_mut().poll(context).is_pending()) {
+            return Poll::Pending;
         }
         let event = event.clone();
         this.tracked.events += 1;

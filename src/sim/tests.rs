@@ -34,7 +34,8 @@ impl Bench {
 
     async fn with_client(options: Options, client: Client) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{}", listener.local_addr().unwrap());
         let world = options.world.clone();
         Self { base, client, world, server: tokio::spawn(serve(listener, options)) }
     }
@@ -256,6 +257,24 @@ async fn http2_is_spoken_and_the_fast_answer_is_the_same_for_all() {
     assert_eq!(bench.ask(&login, "x").await.text().await.unwrap(), first);
     let log = bench.get("/sim/requests/wait?finished=2").await;
     assert_eq!(log["requests"], json!([]));
+}
+
+#[tokio::test]
+async fn tls_negotiates_http2() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = Client::builder().tls_certs_only([root]).build().unwrap();
+    let tls = Some(super::Tls { certificate, key });
+    let bench = Bench::with_client(Options { tls, ..Options::default() }, client).await;
+    let login = bench.login(Spec::default());
+    let response = bench.ask(&login, "x").await;
+    assert_eq!((response.status().as_u16(), response.version()), (200, reqwest::Version::HTTP_2));
+    bench.fault(json!({"fault": "die_after:3"})).await;
+    assert!(bench.ask(&login, "x").await.text().await.is_err(), "a reset stream");
 }
 
 #[tokio::test]
