@@ -20,7 +20,7 @@ const ERROR_BODY: usize = 64 * 1024;
 const HELD_MAX: usize = 1024;
 
 /// What an attempt showed before any output.
-pub enum Opening {
+pub(super) enum Opening {
     Output { held: Vec<Event> },
     Refusal { status: u16, body: Bytes, retry_after: Option<Duration> },
     Failure { event: Event },
@@ -30,7 +30,7 @@ pub enum Opening {
 }
 
 /// Reads an attempt up to its first decisive event. Leaves with `Left` when the client does.
-pub async fn open(
+pub(super) async fn open(
     client: &mut Client<'_>,
     running: &mut Running,
     limits: &Timeouts,
@@ -102,7 +102,7 @@ async fn refusal(
 }
 
 impl Opening {
-    pub fn evidence(&self) -> Evidence<'_> {
+    pub(super) fn evidence(&self) -> Evidence<'_> {
         match self {
             Self::Output { .. } => Evidence::Output,
             Self::Refusal { status, body, retry_after } => {
