@@ -24,6 +24,8 @@ pub enum Error {
     NoAccounts { message: String },
     /// 429: every account that could serve has used up its quota. Unix seconds.
     UsageLimit { resets_at: Option<u64>, now: u64 },
+    /// 429: every account rests after errors or short limits.
+    Resting { seconds: u64 },
     /// What the upstream said, relayed: its status and its error object.
     Upstream { status: u16, error: Map<String, Value>, retry_after: Option<u64> },
     /// 502: no answer could be had from the upstream.
@@ -55,7 +57,7 @@ impl Error {
             Self::NoWebSocket => 426,
             Self::Refused { status, .. } | Self::Upstream { status, .. } => *status,
             Self::NoAccounts { .. } | Self::Draining => 503,
-            Self::UsageLimit { .. } => 429,
+            Self::UsageLimit { .. } | Self::Resting { .. } => 429,
             Self::Unavailable { .. } | Self::Truncated => 502,
             Self::Timeout { .. } => 504,
             Self::Internal { .. } => 500,
@@ -73,6 +75,7 @@ impl Error {
             Self::NoWebSocket => "websocket_not_supported",
             Self::NoAccounts { .. } => "no_accounts",
             Self::UsageLimit { .. } => "usage_limit_reached",
+            Self::Resting { .. } => "rate_limit_exceeded",
             Self::Upstream { error, .. } => {
                 text(error, "code").or(text(error, "type")).unwrap_or("upstream_error")
             }
@@ -95,6 +98,7 @@ impl Error {
             | Self::NoWebSocket => "invalid_request_error",
             Self::Refused { kind, .. } => kind,
             Self::UsageLimit { .. } => "usage_limit_reached",
+            Self::Resting { .. } => "rate_limit_error",
             Self::Upstream { error, status, .. } => text(error, "type").unwrap_or(kind_of(*status)),
             Self::NoAccounts { .. }
             | Self::Unavailable { .. }
@@ -124,6 +128,9 @@ impl Error {
             }
             Self::NoWebSocket => "WebSocket is not supported here. Send the same request over HTTP.".into(),
             Self::UsageLimit { .. } => "The usage limit of every account has been reached.".into(),
+            Self::Resting { seconds } => {
+                format!("Every account rests after errors or short limits. Try again in {seconds}s.")
+            }
             Self::Upstream { error, status, .. } => text(error, "message")
                 .map_or_else(|| format!("The upstream answered HTTP {status}."), str::to_owned),
             Self::Truncated => "The upstream's stream ended before a terminal event.".into(),
@@ -131,11 +138,17 @@ impl Error {
         }
     }
 
+    /// The upstream broke off: another account may do better.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Truncated | Self::Timeout { .. } | Self::Unavailable { .. })
+    }
+
     /// `Retry-After`, whole seconds.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::UsageLimit { resets_at: Some(at), now } => Some(at.saturating_sub(*now).max(1)),
             Self::Upstream { retry_after, .. } => *retry_after,
+            Self::Resting { seconds } => Some(*seconds),
             Self::Draining => Some(2),
             Self::NoAccounts { .. } => Some(30),
             Self::Invalid { .. }

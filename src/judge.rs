@@ -188,44 +188,35 @@ fn transient(code: &str, error: Error, tries: Tries) -> Verdict {
 }
 
 fn broken(error: &pingora::Error, reused: bool, tries: Tries) -> Verdict {
-    let told = |message: &str| Some(Error::Unavailable { message: message.to_owned() });
-    match error.etype() {
-        ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure | ErrorType::TLSWantX509Lookup => Verdict {
-            action: Action::GiveUp,
-            note: Note::Neutral,
-            error: told("The upstream's TLS certificate could not be verified."),
-        },
-        ErrorType::ConnectTimedout
-        | ErrorType::ConnectRefused
-        | ErrorType::ConnectNoRoute
-        | ErrorType::ConnectError
-        | ErrorType::BindError
-        | ErrorType::SocketError
-        | ErrorType::TLSHandshakeTimedout => Verdict {
-            // Every account has the same upstream: another one would not help, a moment may.
-            action: if tries.repeated < 3 {
-                Action::RetrySame(PAUSE * 2_u32.pow(tries.repeated))
-            } else {
-                Action::GiveUp
-            },
-            note: Note::Neutral,
-            error: told("The upstream could not be reached."),
-        },
-        _ if reused && tries.repeated == 0 => Verdict {
-            action: Action::RetrySame(Duration::ZERO),
-            note: Note::Neutral,
-            error: told("The upstream closed the connection before it answered."),
-        },
-        _ => Verdict {
-            action: if tries.repeated == 0 { Action::RetrySame(PAUSE) } else { Action::NextAccount },
-            note: if tries.repeated == 0 {
-                Note::Neutral
-            } else {
-                Note::Transient { code: "upstream_unavailable".into() }
-            },
-            error: told("The upstream closed the connection before it answered."),
-        },
+    let kind = error.etype();
+    let told = |message: &str| Error::Unavailable { message: message.to_owned() };
+    let verdict = |action, error| Verdict { action, note: Note::Neutral, error: Some(error) };
+    if matches!(kind, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) {
+        return verdict(Action::GiveUp, told("The upstream's TLS certificate could not be verified."));
     }
+    let unreachable = matches!(
+        kind,
+        ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::BindError
+            | ErrorType::SocketError
+            | ErrorType::TLSHandshakeTimedout
+    );
+    if unreachable {
+        // Every account has the same upstream: another one would not help, a moment may.
+        let again = Action::RetrySame(PAUSE * 2_u32.saturating_pow(tries.repeated));
+        return verdict(
+            if tries.repeated < 3 { again } else { Action::GiveUp },
+            told("The upstream could not be reached."),
+        );
+    }
+    let closed = told("The upstream closed the connection before it answered.");
+    if reused && tries.repeated == 0 {
+        return verdict(Action::RetrySame(Duration::ZERO), closed);
+    }
+    transient("upstream_unavailable", closed, tries)
 }
 
 /// Lower-cased `code`, else `type`: most ChatGPT limits carry the meaning in `type`, with no `code`.

@@ -113,12 +113,16 @@ impl Account {
     /// Takes over what the ledger knows better or newer. True: the tokens are new.
     pub(crate) fn merge(&self, row: &AccountRow, now_ms: u64) -> bool {
         let mut state = self.state();
-        state.merge(row, now_ms);
         let old = self.login.load();
-        if old.spent.contains(&row.refresh_hash) {
-            return false; // read before our own rotation was written
+        let echo = old.spent.contains(&row.refresh_hash); // read before our own rotation was written
+        let new_tokens = !echo && row.refresh_hash != old.refresh_hash;
+        if new_tokens {
+            state.start_over();
         }
-        let new_tokens = row.refresh_hash != old.refresh_hash;
+        state.merge(row, now_ms);
+        if echo {
+            return false;
+        }
         if new_tokens || row.refreshed_at > old.refreshed_at {
             state.needs_login.clone_from(&row.needs_login);
             let spent = old.spent_after(&row.refresh_hash);
@@ -257,6 +261,17 @@ mod tests {
         assert_eq!(account.unusable(), Some("it needs a new login"));
         account.merge(&row_with("h2", 2), NOW);
         assert_eq!(account.unusable(), None);
+    }
+
+    #[test]
+    fn a_new_login_ends_a_cooling_unless_the_ledger_knows_of_it() {
+        let account = Account::new(&row_with("h1", 1), 0, NOW);
+        account.state().note(&Note::Transient { code: "server_error".into() }, NOW, 0);
+        for (hash, cooling) in [("h2", Some((NOW + 9000, "usage_limit_reached".into()))), ("h3", None)] {
+            let cools = cooling.is_some();
+            account.merge(&AccountRow { cooling, ..row_with(hash, 1) }, NOW);
+            assert_eq!(matches!(account.standing(NOW), Standing::Cooling { .. }), cools, "{hash}");
+        }
     }
 
     #[test]

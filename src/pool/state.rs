@@ -94,15 +94,10 @@ impl State {
 
     /// Takes over what the ledger knows better: the operator's wishes, and whatever is newer.
     pub(super) fn merge(&mut self, row: &AccountRow, now_ms: u64) {
-        let resumed = self.paused && !row.paused;
         self.paused = row.paused;
         self.priority = row.priority;
         if row.plan.is_some() {
             self.plan.clone_from(&row.plan);
-        }
-        if resumed {
-            self.cooling = None;
-            self.failures = 0;
         }
         if let Some((until, reason)) = &row.cooling
             && *until > self.latest_cooling
@@ -112,6 +107,13 @@ impl State {
             self.cooling = Some(Cooling::from_ledger(*until, reason, now_ms));
         }
         self.take_windows(row.windows.clone());
+    }
+
+    /// A new login: what is known of its troubles is what the ledger says.
+    pub(super) fn start_over(&mut self) {
+        self.cooling = None;
+        self.latest_cooling = 0;
+        self.failures = 0;
     }
 
     /// What the account may be used for now.

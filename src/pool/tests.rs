@@ -1,5 +1,7 @@
 //! The pool as an exchange sees it: leases, notes, conversations, reloads.
 
+use std::path::Path;
+
 use super::*;
 use crate::ledger::AccountRow;
 use crate::tokens::Tokens;
@@ -29,9 +31,15 @@ pub(crate) fn window(limit_id: &str, seconds: u64, used_percent: f64, resets_at:
     WindowRow { limit_id: limit_id.into(), seconds, used_percent, resets_at, observed_at: NOW }
 }
 
+pub(crate) fn ledger_in(directory: &Path) -> Ledger {
+    let vault = Arc::new(Vault::open(directory).unwrap());
+    Ledger::open(directory, vault, Duration::from_secs(86_400)).unwrap()
+}
+
+/// A pool whose ledger does not know the accounts: what it notes goes nowhere.
 pub(crate) fn pool_of(strategy: Strategy, rows: Vec<AccountRow>) -> Pool {
     let directory = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(directory.path(), Arc::new(Vault {})).unwrap();
+    let ledger = ledger_in(directory.path());
     Pool::new(strategy, ledger, &snapshot(rows), NOW)
 }
 

@@ -66,13 +66,16 @@ impl Quota {
         Self { plan: plan.to_owned(), in_tokens, primary, secondary }
     }
 
-    /// Counts one accepted request.
-    pub(crate) fn charge(&mut self, tokens: u64, now: u64) {
+    /// Counts one request, or says when the account may be used again.
+    pub(crate) fn charge(&mut self, tokens: u64, now: u64) -> Result<(), u64> {
+        if let Some(resets_at) = self.reached(now) {
+            return Err(resets_at);
+        }
         let units = if self.in_tokens { tokens } else { 1 };
         for window in self.windows() {
-            window.roll(now);
             window.spent = window.spent.saturating_add(units);
         }
+        Ok(())
     }
 
     /// When the account may be used again, if a window is full.
@@ -221,17 +224,16 @@ mod tests {
     fn an_account_runs_dry_after_exactly_its_budget() {
         let mut quota = Quota::new("plus", Some(Budget::Requests(3)), 1000);
         for _ in 0..3 {
-            assert_eq!(quota.reached(1000), None);
-            quota.charge(999, 1000);
+            assert_eq!(quota.charge(999, 1000), Ok(()));
         }
-        assert_eq!(quota.reached(1000), Some(1000 + FIVE_HOURS));
+        assert_eq!(quota.charge(999, 1000), Err(1000 + FIVE_HOURS));
         assert_eq!(quota.reached(1000 + FIVE_HOURS), None, "a new window began");
     }
 
     #[test]
     fn token_budgets_count_tokens() {
         let mut quota = Quota::new("plus", Some(Budget::Tokens(10_000_000_000)), 0);
-        quota.charge(5_000_000_000, 0);
+        assert_eq!(quota.charge(5_000_000_000, 0), Ok(()));
         assert_eq!(quota.report(0)["primary_window"]["used_percent"], 50.0);
         assert_eq!(quota.report(0)["secondary_window"]["used_percent"], 6.2);
     }

@@ -25,6 +25,8 @@ use super::{lock, now, script};
 
 /// Bytes of a request body.
 const MAX_BODY: usize = 128 << 20;
+/// What an answer of the fast mode costs.
+const FAST_TOKENS: u64 = 1000;
 /// Headers that name a conversation when the body has no `prompt_cache_key`.
 const SESSION_HEADERS: &[&str] = &["session-id", "session_id", "conversation_id", "thread-id"];
 
@@ -89,29 +91,25 @@ impl Exchange<'_> {
             return Err(refusal);
         }
         if let Some(rendered) = &self.sim.fast {
-            self.admit()?;
-            lock(&self.account.state).quota.charge(1000, now());
+            self.charge(FAST_TOKENS)?;
             return Ok(rendered.clone());
         }
         content_headers(&self.parts.headers)?;
         let body = parsed();
         let distrusts = self.faults.contains(&Fault::InvalidEncryptedContent);
         check(&body, &Asker { account: self.account, signer: &self.sim.world.signer, distrusts })?;
-        self.admit()?;
         let Some(request) = body.as_object() else { return Err(Refusal::detail(400, "Invalid JSON body")) };
         let ask = Ask::read(request);
-        Ok(self.answer(&body, &ask).into())
+        Ok(self.answer(&body, &ask)?.into())
     }
 
     /// 429 when a window is full.
-    fn admit(&self) -> Result<(), Refusal> {
-        match lock(&self.account.state).quota.reached(now()) {
-            None => Ok(()),
-            Some(resets_at) => Err(usage_limit(&self.account.plan, resets_at, now())),
-        }
+    fn charge(&self, tokens: u64) -> Result<(), Refusal> {
+        let charged = lock(&self.account.state).quota.charge(tokens, now());
+        charged.map_err(|resets_at| usage_limit(&self.account.plan, resets_at, now()))
     }
 
-    fn answer(&self, body: &Value, ask: &Ask<'_>) -> Vec<Bytes> {
+    fn answer(&self, body: &Value, ask: &Ask<'_>) -> Result<Vec<Bytes>, Refusal> {
         let world = &self.sim.world;
         let input = lock(&self.account.state).cache.visit(&self.conversation(body), body);
         let serial = world.serial();
@@ -124,12 +122,10 @@ impl Exchange<'_> {
             full_output: self.sim.full_output,
         };
         let answer = answer::render(&script::plan(ask), &setting);
-        let mut state = lock(&self.account.state);
-        state.quota.charge(answer.tokens, now());
-        let limits = answer::event("codex.rate_limits", &state.quota.event(now()));
-        drop(state);
+        self.charge(answer.tokens)?;
+        let limits = answer::event("codex.rate_limits", &lock(&self.account.state).quota.event(now()));
         let events = std::iter::once(limits).chain(answer.events).collect();
-        self.spoil(events, &setting.nonce, ask.model)
+        Ok(self.spoil(events, &setting.nonce, ask.model))
     }
 
     fn conversation(&self, body: &Value) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Options, Spec, World, serve};
+use super::{Budget, Options, Spec, World, serve};
 
 struct Bench {
     base: String,
@@ -127,8 +127,7 @@ async fn reasoning_can_be_sent_back_to_the_same_account_only() {
 #[tokio::test]
 async fn an_account_runs_dry_and_says_when_it_comes_back() {
     let bench = Bench::start(Options::default()).await;
-    let spec = serde_json::from_value(json!({"budget": {"requests": 2}})).unwrap();
-    let login = bench.login(spec);
+    let login = bench.login(Spec { budget: Some(Budget::Requests(2)), ..Spec::default() });
     for used in ["50.0", "100.0"] {
         assert_eq!(bench.ask(&login, "x").await.headers()["x-codex-primary-used-percent"], used);
     }
@@ -138,6 +137,24 @@ async fn an_account_runs_dry_and_says_when_it_comes_back() {
     let error = &dry.json::<Value>().await.unwrap()["error"];
     assert_eq!(error["type"], "usage_limit_reached");
     assert!(error["resets_at"].as_u64().unwrap() > super::now());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_is_exact_also_when_many_ask_at_once() {
+    let bench = std::sync::Arc::new(Bench::start(Options::default()).await);
+    let login =
+        std::sync::Arc::new(bench.login(Spec { budget: Some(Budget::Requests(5)), ..Spec::default() }));
+    let asked: Vec<_> = (0..40)
+        .map(|_| {
+            let (bench, login) = (bench.clone(), login.clone());
+            tokio::spawn(async move { bench.ask(&login, "x").await.status().as_u16() })
+        })
+        .collect();
+    let mut served = 0;
+    for answer in asked {
+        served += usize::from(answer.await.unwrap() == 200);
+    }
+    assert_eq!(served, 5);
 }
 
 #[tokio::test]

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Client;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::Tokens;
+use super::claims::Claims;
 use crate::ledger::{AccountRow, Ledger, LedgerError, Swap};
+use crate::now_ms;
 use crate::pool::account::Login;
 use crate::pool::{Account, Note, Pool, plain};
 use crate::vault::Secret;
@@ -34,6 +33,8 @@ const YOUNGEST_MS: u64 = 60 * 1000;
 const RACE: Duration = Duration::from_millis(500);
 /// Pauses between attempts to write new tokens down: without them the account is lost at the next start.
 const WRITE_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(1000)];
+/// The longest a request waits for the ledger.
+const STORE_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_ANSWER: usize = 256 << 10;
 
 /// Codes after which only a new login helps.
@@ -183,8 +184,10 @@ impl Inner {
 
     /// Another process may have rotated the tokens or imported a new login. True: newer ones are in use now.
     async fn adopt_stored(&self, account: &Arc<Account>) -> bool {
-        let Some(row) = self.store.stored(&account.id).await else { return false };
-        self.pool.adopt(account, &row, crate::now_ms())
+        match tokio::time::timeout(STORE_WAIT, self.store.stored(&account.id)).await {
+            Ok(Some(row)) => self.pool.adopt(account, &row, now_ms()),
+            Ok(None) | Err(_) => false,
+        }
     }
 
     /// One request. It is never repeated here: the token may be spent even if no answer came.
@@ -215,28 +218,33 @@ impl Inner {
         renewed(old, &answer).ok_or_else(|| transient("invalid_response"))
     }
 
-    /// The new tokens are made durable first. If the ledger cannot, they are used all the same, since the old ones
-    /// are spent; the poller tries to write them again.
+    /// The new tokens are made durable first. If the ledger cannot do that now, they are used all the same, since
+    /// the old ones are spent and requests must not wait; the poller writes them again.
     async fn store_and_use(&self, account: &Arc<Account>, tokens: Tokens) -> Result<(), RefreshError> {
         let stored = account.login().stored_hash.clone();
-        let hash = refresh_hash(&tokens.refresh);
-        let now_ms = crate::now_ms();
+        let hash = tokens.refresh_hash();
+        let now = now_ms();
         for pause in WRITE_PAUSES {
             tokio::time::sleep(pause).await;
-            match self.store.swap(&account.id, &stored, &tokens, now_ms).await {
-                Ok(Swap::Done) => {
-                    account.rotate(tokens, hash.clone(), hash, now_ms);
+            let swap = self.store.swap(&account.id, &stored, &tokens, now);
+            match tokio::time::timeout(STORE_WAIT, swap).await {
+                Ok(Ok(Swap::Done)) => {
+                    account.rotate(tokens, hash.clone(), hash, now);
                     return Ok(());
                 }
-                Ok(Swap::Outdated(row)) => {
-                    self.pool.adopt(account, &row, now_ms);
+                Ok(Ok(Swap::Outdated(row))) => {
+                    self.pool.adopt(account, &row, now);
                     return Ok(());
                 }
-                Ok(Swap::Gone) => return Err(RefreshError::Gone),
-                Err(error) => log::error!("new tokens of account {} not written: {error}", account.name),
+                Ok(Ok(Swap::Gone)) => return Err(RefreshError::Gone),
+                Ok(Err(error)) => log::error!("new tokens of account {} not written: {error}", account.name),
+                Err(_) => {
+                    log::error!("new tokens of account {} not written yet: the ledger is busy", account.name);
+                    break;
+                }
             }
         }
-        account.rotate(tokens, hash, stored, now_ms);
+        account.rotate(tokens, hash, stored, now);
         Ok(())
     }
 
@@ -247,7 +255,7 @@ impl Inner {
             return Ok(());
         }
         if let RefreshError::Permanent { code } = &error {
-            self.pool.note(account, Note::NeedsLogin { code: code.clone() }, crate::now_ms());
+            self.pool.note(account, Note::NeedsLogin { code: code.clone() }, now_ms());
         }
         Err(error)
     }
@@ -299,26 +307,13 @@ enum Need {
 
 fn need(access: &Secret, refreshed_at: u64, now_ms: u64, margin_ms: u64) -> Need {
     let age = now_ms.saturating_sub(refreshed_at);
-    match expires_at(access) {
+    match Claims::read(access.expose()).expires_at.map(|end| end.saturating_mul(1000)) {
         _ if access.expose().is_empty() => Need::Now,
         Some(end) if end <= now_ms => Need::Now,
         Some(end) if end - now_ms <= margin_ms && age >= YOUNGEST_MS => Need::Soon,
         None if age > OLDEST_MS => Need::Soon,
         Some(_) | None => Need::None,
     }
-}
-
-/// The `exp` claim, in Unix milliseconds.
-fn expires_at(access: &Secret) -> Option<u64> {
-    let payload = access.expose().split('.').nth(1)?;
-    let claims: Value =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
-    claims.get("exp")?.as_u64()?.checked_mul(1000)
-}
-
-/// SHA-256 hex of the refresh token.
-fn refresh_hash(refresh: &Secret) -> String {
-    format!("{:x}", Sha256::digest(refresh.expose()))
 }
 
 /// What the answer gives, and the old where it gives nothing. `None`: it gives no access token.
@@ -353,4 +348,4 @@ fn transient(code: &str) -> RefreshError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,6 +13,7 @@ use crate::config::{Strategy, Timeouts};
 use crate::ledger::AccountRow;
 use crate::pool::tests::{NOW, pool_of, row, window};
 use crate::pool::{Note, Wish};
+use crate::tokens::refresh::tests::Store;
 
 /// Path → statuses to answer with, the last one for ever; keeps all requests.
 struct Page {
@@ -64,7 +65,7 @@ async fn world(rows: Vec<AccountRow>, pages: Vec<Page>) -> World {
         timeouts: Timeouts { connect: PAUSE, head: PAUSE, idle: PAUSE },
     };
     let client = Client::builder().no_proxy().build().unwrap();
-    let store = Arc::new(pool.ledger.clone());
+    let store = Store::of(row("a"));
     let refresher = Refresher::new(client.clone(), &url, Arc::clone(&pool), store);
     World { poller: Poller::new(client, &upstream, Arc::clone(&pool), refresher), pool, seen }
 }

@@ -159,15 +159,6 @@ fn a_reload_does_not_bring_back_a_cooling_that_is_over() {
 }
 
 #[test]
-fn resuming_ends_a_cooling() {
-    let mut state = State::new(&AccountRow { paused: true, ..row("a") }, NOW);
-    state.note(&limited(true, None, None), NOW, 0);
-    assert_eq!(state.standing(NOW), Standing::Paused);
-    state.merge(&row("a"), NOW);
-    assert_eq!(state.standing(NOW), Standing::Active);
-}
-
-#[test]
 fn usage_is_that_of_the_fullest_live_window_of_the_main_limit() {
     let mut state = fresh();
     state.observe(vec![

@@ -1,17 +1,20 @@
 //! Refreshes against a small issuer and a small store: how often it is asked, what is kept, who must log in again.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::config::Strategy;
+use crate::ledger::{Book, NewLogin};
 use crate::pool::Standing;
-use crate::pool::tests::{NOW, pool_of, row};
+use crate::pool::tests::{NOW, ledger_in, pool_of, row};
 
 /// Answers every request with the same status and body, and keeps what it was asked.
 struct Issuer {
@@ -45,16 +48,18 @@ impl Issuer {
 
 /// One account's tokens, compare-and-set.
 #[derive(Default)]
-struct Store {
+pub(crate) struct Store {
     row: Mutex<Option<AccountRow>>,
     /// Put in place of `row` when it has been read once: another process wins the race.
     next: Mutex<Option<AccountRow>>,
     /// Writes that fail before one works.
     broken: AtomicU32,
+    /// No write comes to an end. The clock runs through from then on.
+    stuck: AtomicBool,
 }
 
 impl Store {
-    fn of(row: AccountRow) -> Arc<Self> {
+    pub(crate) fn of(row: AccountRow) -> Arc<Self> {
         Arc::new(Self { row: Mutex::new(Some(row)), ..Self::default() })
     }
 
@@ -69,13 +74,17 @@ impl TokenStore for Store {
         if self.broken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Err(LedgerError("disk full".into()));
         }
+        if self.stuck.load(Ordering::SeqCst) {
+            tokio::time::pause();
+            std::future::pending::<()>().await;
+        }
         let mut row = self.row.lock().unwrap();
         let Some(row) = row.as_mut() else { return Ok(Swap::Gone) };
         if row.refresh_hash != from {
             return Ok(Swap::Outdated(Box::new(row.clone())));
         }
         row.tokens = to.clone();
-        row.refresh_hash = refresh_hash(&to.refresh);
+        row.refresh_hash = to.refresh_hash();
         row.refreshed_at = now_ms;
         Ok(Swap::Done)
     }
@@ -122,6 +131,10 @@ fn newer_row() -> AccountRow {
     AccountRow { tokens, refresh_hash: "hash-other".into(), refreshed_at: NOW + 1, ..row("a") }
 }
 
+fn hash_of(refresh: &str) -> String {
+    Tokens { id: None, access: Secret::new(""), refresh: Secret::new(refresh) }.refresh_hash()
+}
+
 fn access(account: &Account) -> String {
     account.credentials().access.expose().to_owned()
 }
@@ -152,10 +165,12 @@ async fn two_refusals_at_once_cause_one_refresh_which_both_can_use() {
 
 #[tokio::test]
 async fn an_issuer_that_keeps_the_refresh_token_is_asked_once_too() {
-    let world = world(200, json!({"access_token": "at_2"})).await;
+    let row = AccountRow { refresh_hash: hash_of("rt_1"), ..row("a") };
+    let world = world_with(200, json!({"access_token": "at_2"}), Store::of(row.clone())).await;
     let (refresher, account) = (&world.refresher, &world.account);
-    let (one, two) =
-        tokio::join!(refresher.after_401(account, "hash-a"), refresher.after_401(account, "hash-a"));
+    account.merge(&row, NOW);
+    let hash = row.refresh_hash;
+    let (one, two) = tokio::join!(refresher.after_401(account, &hash), refresher.after_401(account, &hash));
 
     assert_eq!((one, two), (Ok(()), Ok(())));
     assert_eq!(access(account), "at_2");
@@ -234,7 +249,7 @@ async fn new_tokens_are_kept_even_if_the_caller_leaves() {
 
     drop(world.account.refreshing.lock().await);
     assert_eq!(access(&world.account), "at_2");
-    assert_eq!(world.store.hash(), refresh_hash(&Secret::new("rt_2")));
+    assert_eq!(world.store.hash(), hash_of("rt_2"));
 }
 
 #[tokio::test]
@@ -246,8 +261,39 @@ async fn tokens_that_cannot_be_written_down_are_used_and_written_later() {
     assert_eq!(world.store.hash(), "hash-a");
 
     world.refresher.store_again(&world.account).await;
-    assert_eq!(world.store.hash(), refresh_hash(&Secret::new("rt_2")));
+    assert_eq!(world.store.hash(), hash_of("rt_2"));
     assert_eq!(access(&world.account), "at_2");
+}
+
+#[tokio::test]
+async fn a_stuck_ledger_does_not_hold_up_requests() {
+    let world = world(200, new_tokens()).await;
+    world.store.stuck.store(true, Ordering::SeqCst);
+    assert_eq!(world.refresher.after_401(&world.account, "hash-a").await, Ok(()));
+    assert_eq!(access(&world.account), "at_2");
+    assert!(world.account.login().unstored());
+}
+
+#[tokio::test]
+async fn the_ledger_itself_keeps_the_new_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = ledger_in(directory.path());
+    let vault = crate::vault::Vault::open(directory.path()).unwrap();
+    let tokens = row("a").tokens;
+    let claims = Claims { email: Some("me@example.com".into()), ..Claims::default() };
+    let login = NewLogin { tokens: &tokens, claims: &claims, name: None, refreshed_at: Some(1) };
+    Book::open(directory.path()).unwrap().import(&vault, &login).unwrap();
+    let pool = Pool::new(Strategy::Priority, ledger.clone(), &ledger.load().unwrap(), NOW);
+    let pool = Arc::new(pool);
+    let account = Arc::clone(&pool.accounts()[0]);
+    let issuer = Issuer::start(200, new_tokens()).await;
+    let refresher = Refresher::new(client(), &issuer.url, pool, Arc::new(ledger.clone()));
+
+    assert_eq!(refresher.after_401(&account, &hash_of("rt_1")).await, Ok(()));
+
+    let row = ledger.load().unwrap().accounts.remove(0);
+    assert_eq!((row.tokens.access.expose(), row.tokens.refresh.expose()), ("at_2", "rt_2"));
+    assert_eq!(row.refresh_hash, account.credentials().refresh_hash);
 }
 
 #[tokio::test]
