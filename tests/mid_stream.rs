@@ -10,10 +10,10 @@ use codex_lb_test_support::{
 use serde_json::{Value, json};
 
 /// How a stream can break after so many events that there was output.
-const BREAKS: [&str; 4] = ["die_after:12", "end_after:12", "stall_after:12", "failed_after:12:server_error"];
+const BREAKS: [&str; 4] = ["die_after:60", "end_after:60", "stall_after:60", "failed_after:60:server_error"];
 
 /// A message whose answer has far more events than pass before the break.
-const LONG: &str = "sim:words=200";
+const LONG: &str = "sim:words=400";
 
 async fn breaking(fault: &str) -> Stack {
     let config = json!({ "upstream": { "timeouts": { "idle": "1s" } } });
@@ -124,7 +124,7 @@ async fn an_answer_cut_short_by_the_model_says_so() {
 async fn a_silent_upstream_does_not_silence_the_proxy() {
     let config = json!({ "upstream": { "timeouts": { "idle": "13s" } } });
     let stack = Stack::with(Setup { config, ..Setup::default() }).await;
-    stack.sim.fault("user1", "stall_after:12").await;
+    stack.sim.fault("user1", "stall_after:60").await;
     let mut events = stack.chat_stream(LONG).await;
     while events.next().await.is_some() {}
     assert!(events.comments() > 0, "no keep-alive in 13 s of silence");

@@ -197,9 +197,9 @@ async fn a_certificate_that_is_not_trusted_is_refused_with_502_and_blamed_on_no_
     let wrong = Certificate::create(other.path(), "other");
     let config = json!({ "upstream": { "ca_file": wrong.authority } });
     let stack = Stack::with(Setup { accounts: 2, config, upstream_tls: true, ..Setup::default() }).await;
-    for path in ["/v1/chat/completions", PATH] {
-        let mut body = chat_body("hello", true);
-        body["input"] = json!("hello");
+    for (path, body) in
+        [("/v1/chat/completions", chat_body("hello", true)), (PATH, response_body("hello", true))]
+    {
         let answer = stack.post(path, &body).await;
         assert_eq!(answer.status(), 502, "{path}");
         let error = answer.json::<Value>().await.unwrap()["error"].clone();

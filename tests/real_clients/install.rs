@@ -44,7 +44,10 @@ fn install(dir: &Path) {
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return;
     }
-    must("npm", &["ci", "--no-audit", "--no-fund"], dir);
+    // Not `npm ci`: the lock names OpenCode's programs for Linux on x64 only; elsewhere npm adds its own.
+    must("npm", &["install", "--no-audit", "--no-fund", "--ignore-scripts"], dir);
+    // Puts the program for this machine in its place; newer versions of npm run no scripts unasked.
+    must("node", &["node_modules/opencode-ai/postinstall.mjs"], dir);
     must("python3", &["-m", "venv", "--clear", "venv"], dir);
     must("venv/bin/pip", &["install", "--quiet", "--requirement", "requirements.txt"], dir);
     std::fs::write(stamp, wanted).unwrap();

@@ -4,6 +4,6 @@
 
 mod ai_sdk; // the AI SDK with @ai-sdk/openai-compatible
 mod codex_cli; // Codex CLI as a custom provider
-mod install; // npm ci and pip, once
+mod install; // npm and pip, once
 mod openai_python; // openai-python, chat and Responses
 mod opencode; // OpenCode with the configuration of its users
