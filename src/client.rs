@@ -118,6 +118,11 @@ impl<'s> Client<'s> {
             let mut head = self.head(200, "text/event-stream; charset=utf-8")?;
             // nginx would hold events back otherwise.
             head.insert_header("x-accel-buffering", "no").map_err(|_| Left)?;
+            let http_1_1 = self.session.req_header().version == http::Version::HTTP_11;
+            if http_1_1 && !self.session.is_http2() {
+                // Else the end of the connection would be the end of the stream.
+                head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(|_| Left)?;
+            }
             self.sent = Some(200);
             self.session.write_response_header(head, false).await.map_err(|_| Left)?;
         }

@@ -81,7 +81,6 @@ fn delta() -> String {
         "response.output_text.delta",
         r#","sequence_number":7,"item_id":"msg_1","output_index":0,"content_index":0,"delta":"some words "#,
     )
-    .replace("some words ", "some words \"")
 }
 
 fn completed() -> String {
