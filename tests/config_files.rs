@@ -1,5 +1,7 @@
 //! The files in `conf/`: every example is accepted, every bad one is refused with the words it promises.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

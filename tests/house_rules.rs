@@ -1,5 +1,7 @@
 //! The rules of the house that no lint knows: names, sizes, who may use what, and documents that tell the truth.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -22,7 +22,7 @@ impl ProxyHttp for Bare {
 }
 
 /// Serves; the arguments are `--bare PORT UPSTREAM_PORT`.
-pub fn serve(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn serve(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let port = |index: usize| -> Result<u16, Box<dyn std::error::Error>> {
         Ok(arguments.get(index).ok_or("a port is missing")?.parse()?)
     };

@@ -7,31 +7,32 @@ use tokio::net::TcpStream;
 
 /// What to send.
 #[derive(Clone, Copy)]
-pub struct Shape {
-    pub connections: usize,
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
     /// In all, over all connections.
-    pub requests: usize,
+    pub(crate) requests: usize,
     /// Of each answer.
-    pub events: usize,
+    pub(crate) events: usize,
 }
 
 /// What was measured.
-pub struct Stats {
-    pub requests: usize,
-    pub events: usize,
+pub(crate) struct Stats {
+    pub(crate) requests: usize,
+    pub(crate) events: usize,
     latencies: Vec<Duration>,
 }
 
 impl Stats {
     /// Microseconds from the request's first byte to the answer's last.
-    pub fn percentile(&self, percent: f64) -> f64 {
-        let rank = (percent / 100.0 * self.latencies.len() as f64) as usize;
-        self.latencies.get(rank.min(self.latencies.len() - 1)).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let rank = self.latencies.len() * percent / 100;
+        let at_rank = self.latencies.get(rank).or(self.latencies.last());
+        at_rank.map_or(0.0, |time| time.as_secs_f64() * 1e6)
     }
 }
 
 /// Sends the load and waits for every answer.
-pub async fn run(port: u16, shape: Shape) -> std::io::Result<Stats> {
+pub(crate) async fn run(port: u16, shape: Shape) -> std::io::Result<Stats> {
     let share = shape.requests / shape.connections;
     let tasks: Vec<_> =
         (0..shape.connections).map(|_| tokio::spawn(one(port, share, shape.events))).collect();
@@ -59,7 +60,7 @@ async fn one(port: u16, requests: usize, events: usize) -> std::io::Result<Vec<D
                 let seen = String::from_utf8_lossy(&tail).into_owned();
                 return Err(std::io::Error::other(format!("the answer was cut off after {seen:?}")));
             }
-            tail.extend_from_slice(&buffer[..read]);
+            tail.extend_from_slice(buffer.get(..read).unwrap_or_default());
             if tail.ends_with(b"0\r\n\r\n") {
                 break;
             }
@@ -71,7 +72,7 @@ async fn one(port: u16, requests: usize, events: usize) -> std::io::Result<Vec<D
 }
 
 /// Opens streams that begin and stay silent; they are held until dropped.
-pub async fn hold(port: u16, count: usize) -> std::io::Result<Vec<TcpStream>> {
+pub(crate) async fn hold(port: u16, count: usize) -> std::io::Result<Vec<TcpStream>> {
     let mut held = Vec::with_capacity(count);
     for _ in 0..count {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

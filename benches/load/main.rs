@@ -80,8 +80,8 @@ fn report(rows: &[Row]) -> std::io::Result<()> {
             "{:<10} {:>11.1} µs {:>9.0} µs {:>9.0} µs {:>13.2} µs {:>10.0} KiB",
             row.name,
             per(row.short_cpu, row.short.requests),
-            row.short.percentile(50.0),
-            row.short.percentile(99.0),
+            row.short.percentile(50),
+            row.short.percentile(99),
             per(row.long_cpu, row.long.events),
             row.idle_kib,
         )?;
@@ -93,8 +93,8 @@ fn report(rows: &[Row]) -> std::io::Result<()> {
             "{:<10} {:>12.2}× {:>11.2}× {:>11.2}× {:>14.2}× {:>12.2}×",
             row.name,
             per(row.short_cpu, row.short.requests) / per(base.short_cpu, base.short.requests),
-            row.short.percentile(50.0) / base.short.percentile(50.0),
-            row.short.percentile(99.0) / base.short.percentile(99.0),
+            row.short.percentile(50) / base.short.percentile(50),
+            row.short.percentile(99) / base.short.percentile(99),
             per(row.long_cpu, row.long.events) / per(base.long_cpu, base.long.events),
             row.idle_kib / base.idle_kib,
         )?;

@@ -9,38 +9,38 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 
 /// A child process with its children, if it has any.
-pub struct Running(Child);
+pub(crate) struct Running(Child);
 
 /// A proxy under test.
-pub struct Subject {
-    pub name: &'static str,
-    pub port: u16,
-    pub child: Running,
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
+    pub(crate) child: Running,
 }
 
 /// The upstream.
-pub struct Stub {
-    pub port: u16,
+pub(crate) struct Stub {
+    pub(crate) port: u16,
     _child: Running,
 }
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Tells the parent which port was taken.
-pub fn announce(port: u16) -> std::io::Result<()> {
+pub(crate) fn announce(port: u16) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "{port}")?;
     out.flush()
 }
 
-pub fn stub() -> Outcome<Stub> {
+pub(crate) fn stub() -> Outcome<Stub> {
     let mut child = Command::new(std::env::current_exe()?).arg("--stub").stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(child.stdout.take().ok_or("the stub has no output")?).read_line(&mut line)?;
     Ok(Stub { port: line.trim().parse()?, _child: Running(child) })
 }
 
-pub fn bare(upstream: u16, _home: &Path) -> Outcome<Option<Subject>> {
+pub(crate) fn bare(upstream: u16, _home: &Path) -> Outcome<Option<Subject>> {
     let port = free_port()?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--bare").arg(port.to_string()).arg(upstream.to_string());
@@ -48,7 +48,7 @@ pub fn bare(upstream: u16, _home: &Path) -> Outcome<Option<Subject>> {
 }
 
 /// codex-lb as people run it: ledger, accounting and log on.
-pub fn codex_lb(upstream: u16, home: &Path) -> Outcome<Option<Subject>> {
+pub(crate) fn codex_lb(upstream: u16, home: &Path) -> Outcome<Option<Subject>> {
     let port = free_port()?;
     let config = home.join("codex-lb.yaml");
     std::fs::write(
@@ -71,7 +71,7 @@ pub fn codex_lb(upstream: u16, home: &Path) -> Outcome<Option<Subject>> {
     Ok(Some(started("codex-lb", port, command)?))
 }
 
-pub fn nginx(upstream: u16, home: &Path) -> Outcome<Option<Subject>> {
+pub(crate) fn nginx(upstream: u16, home: &Path) -> Outcome<Option<Subject>> {
     if Command::new("nginx").arg("-v").output().is_err() {
         return Ok(None);
     }
@@ -117,12 +117,12 @@ fn auth_json() -> String {
 
 impl Running {
     /// User and system time so far, children of the process included (nginx works in them).
-    pub fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         self.family().iter().map(|pid| ticks(*pid)).sum()
     }
 
     /// Resident memory, KiB.
-    pub fn resident_kib(&self) -> f64 {
+    pub(crate) fn resident_kib(&self) -> f64 {
         self.family().iter().map(|pid| resident(*pid)).sum()
     }
 
