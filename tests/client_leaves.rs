@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use codex_lb_test_support::{Events, Setup, Stack, chat_body, client, eventually, response_body};
+use codex_lb_test_support::{Events, Setup, Stack, chat_body, client, eventually, free_port, response_body};
 use serde_json::{Value, json};
 
 /// From the client's departure to the end of the upstream's stream.
@@ -99,7 +99,9 @@ async fn a_client_that_leaves_before_the_upstreams_head_is_noticed() {
 
 #[tokio::test]
 async fn many_clients_that_leave_leave_nothing_open() {
-    let stack = Stack::with(Setup { accounts: 3, ..Setup::default() }).await;
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let config = json!({ "metrics": { "listen": metrics } });
+    let stack = Stack::with(Setup { accounts: 3, config, ..Setup::default() }).await;
     for account in &stack.accounts {
         stack.sim.fault(account, "drip:20").await;
     }
@@ -118,6 +120,12 @@ async fn many_clients_that_leave_leave_nothing_open() {
     stack.sim.wait_open(0, Duration::from_secs(10)).await;
     let rows = stack.rows_when(60).await;
     assert!(rows.iter().all(|row| row.outcome == "client_left"), "{rows:#?}");
+    let page =
+        stack.client.get(format!("http://{metrics}/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(
+        page.lines().any(|line| line == "codexlb_exchanges_open 0"),
+        "something is still under way:\n{page}"
+    );
     eventually("the proxy has closed what it opened", Duration::from_secs(10), || async {
         (stack.proxy.open_files() <= before + 16).then_some(())
     })

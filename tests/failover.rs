@@ -40,7 +40,7 @@ const FAULTS: [(&str, bool); 25] = [
 ];
 
 /// Strange, but a whole answer.
-const ODDITIES: [&str; 4] = ["split_frames", "crlf", "drip:5", "malformed_after:1"];
+const ODDITIES: [&str; 4] = ["split_frames", "crlf", "drip:5", "malformed_after:40"];
 
 #[derive(Debug, Clone, Copy)]
 enum Dialect {
@@ -157,6 +157,15 @@ async fn an_odd_but_whole_answer_arrives_whole() {
         let plain: Vec<String> = asked_in_all_dialects(&stack, "nothing").await;
         stack.sim.fault("user1", oddity).await;
         assert_eq!(asked_in_all_dialects(&stack, oddity).await, plain, "{oddity}");
+    }
+}
+
+#[tokio::test]
+async fn garbage_before_the_output_does_not_reach_the_client() {
+    for dialect in DIALECTS {
+        let stack = impatient(2).await;
+        stack.sim.fault("user1", "malformed_after:1").await;
+        ask(&stack, dialect, "malformed_after:1").await;
     }
 }
 

@@ -18,13 +18,15 @@ async fn a_running_proxy_is_live_and_ready() {
 #[tokio::test]
 async fn models_are_listed_as_openai_clients_expect() {
     let stack = Stack::start(1).await;
-    let answer = stack.get("/v1/models").await;
-    assert_eq!(answer.status(), 200);
-    let models = answer.json::<serde_json::Value>().await.unwrap();
+    let models = eventually("the accounts' models are known", Duration::from_secs(5), || async {
+        let answer = stack.get("/v1/models").await;
+        assert_eq!(answer.status(), 200);
+        let models = answer.json::<serde_json::Value>().await.unwrap();
+        (models["data"] != json!([])).then_some(models)
+    })
+    .await;
     assert_eq!(models["object"], "list");
-    let data = models["data"].as_array().unwrap();
-    assert!(!data.is_empty(), "{models}");
-    for model in data {
+    for model in models["data"].as_array().unwrap() {
         assert!(model["id"].is_string() && model["object"] == "model", "{model}");
         assert!(model["created"].is_u64() && model["owned_by"].is_string(), "{model}");
     }

@@ -104,7 +104,9 @@ async fn failures_are_rows_too_with_their_code() {
 
     let refused = stack.post("/v1/chat/completions", &json!({ "model": "gpt-5.4", "messages": 7 })).await;
     assert_eq!(refused.status(), 400);
+    let id = refused.headers()["x-request-id"].to_str().unwrap().to_owned();
     let rows = stack.rows_when(2).await;
+    assert_eq!(rows[1].id, id, "a refusal cannot be looked up");
     assert_eq!((rows[1].outcome.as_str(), rows[1].status, rows[1].attempts), ("refused", 400, 0));
     assert_eq!(rows[1].account_id, None);
     assert_eq!(stack.query("SELECT sum(errors) FROM hourly"), "2");

@@ -3,8 +3,16 @@
 
 use std::time::{Duration, Instant};
 
-use codex_lb_test_support::Stack;
+use codex_lb_test_support::{Stack, eventually};
 use rusqlite::Connection;
+
+/// Waits until `/health/ready` answers so: whoever watches the proxy is told that rows are not written.
+async fn ready(stack: &Stack, wanted: u16) {
+    eventually(&format!("/health/ready is {wanted}"), Duration::from_secs(10), || async {
+        (stack.get("/health/ready").await.status() == wanted).then_some(())
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn an_exclusive_lock_on_the_ledger_fails_no_request_and_loses_no_row() {
@@ -28,8 +36,10 @@ async fn an_exclusive_lock_on_the_ledger_fails_no_request_and_loses_no_row() {
         served += 2;
     }
     assert!(served >= 4, "only {served} requests in {:?}", start.elapsed());
+    ready(&stack, 503).await;
     blocker.execute_batch("COMMIT").unwrap();
     drop(blocker);
+    ready(&stack, 200).await;
 
     let rows = stack.rows_when(1 + served).await;
     assert!(rows.iter().all(|row| row.outcome == "completed"), "{rows:#?}");
