@@ -108,7 +108,8 @@ impl<'s> Client<'s> {
             if self.streaming && now >= self.last_write + KEEPALIVE {
                 self.send(Bytes::from_static(sse::KEEPALIVE), false).await?;
             }
-            self.alarm.as_mut().reset(deadline.min(now + KEEPALIVE));
+            let next = if self.streaming { self.last_write + KEEPALIVE } else { now + KEEPALIVE };
+            self.alarm.as_mut().reset(deadline.min(next));
         }
     }
 

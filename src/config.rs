@@ -73,7 +73,7 @@ pub struct Upstream {
     pub auth_url: String,
     /// Headers set on every upstream request; the operator's own business.
     pub headers: Vec<(String, String)>,
-    /// A CA bundle (PEM) trusted beside the system's roots.
+    /// A CA bundle (PEM) trusted instead of the system's roots.
     pub ca_file: Option<PathBuf>,
     pub timeouts: Timeouts,
 }

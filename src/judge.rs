@@ -100,8 +100,10 @@ enum Class {
 
 fn classify(status: u16, code: &str, message: &str) -> Class {
     match code {
-        "usage_limit_reached" | "rate_limit_exceeded" => Class::Limit,
-        "insufficient_quota" | "usage_not_included" | "quota_exceeded" => Class::Quota,
+        "rate_limit_exceeded" => Class::Limit,
+        "usage_limit_reached" | "insufficient_quota" | "usage_not_included" | "quota_exceeded" => {
+            Class::Quota
+        }
         "account_deactivated" | "account_suspended" | "account_deleted" => Class::NeedsLogin,
         "invalid_encrypted_content" => Class::Encrypted,
         "server_error"

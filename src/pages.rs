@@ -13,7 +13,6 @@ use crate::dialect::models;
 use crate::error::Error;
 use crate::exchange::Stop;
 use crate::exchange::record::Record;
-use crate::ledger::Outcome;
 use crate::proxy::App;
 use crate::route::Route;
 use crate::{now_ms, peer};
@@ -26,14 +25,22 @@ pub async fn models(
     record: &mut Record,
 ) -> Result<(), Stop> {
     let catalog = app.pool.catalog();
+    let built_in;
+    // Until an account's own list was fetched, the models that are known anyway.
+    let entries = if catalog.entries.is_empty() {
+        built_in = models::built_in();
+        &built_in
+    } else {
+        &catalog.entries
+    };
     let query = client.session().req_header().uri.query().unwrap_or_default();
     let for_codex =
         route == Route::CodexModels || query.split('&').any(|pair| pair.starts_with("client_version="));
     let body = match for_codex {
-        true => models::codex_list(&catalog.entries),
-        false => models::openai_list(&catalog.entries, now_ms() / 1000),
+        true => models::codex_list(entries),
+        false => models::openai_list(entries, now_ms() / 1000),
     };
-    record.ended(Outcome::Completed, 200, None);
+    record.forget();
     Ok(client.reply(200, body, None).await?)
 }
 
@@ -74,7 +81,12 @@ pub async fn dashboard(app: &App, session: &mut Session) -> Option<SocketAddr> {
 
 /// A plain error.
 pub async fn error(session: &mut Session, error: &Error) {
-    respond(session, error.status(), error.body(), error.retry_after()).await;
+    let extra = if let Error::WrongMethod { allow, .. } = error {
+        Some(("allow", (*allow).to_owned()))
+    } else {
+        error.retry_after().map(|seconds| ("retry-after", seconds.to_string()))
+    };
+    respond(session, error.status(), error.body(), extra).await;
 }
 
 /// The dashboard could not be reached, or a request broke before it was understood. Returns the status that was sent.
@@ -95,14 +107,15 @@ pub async fn failed(session: &mut Session, error: &pingora::Error) -> u16 {
     told.status()
 }
 
-async fn respond(session: &mut Session, status: u16, body: Bytes, retry_after: Option<u64>) {
+async fn respond(session: &mut Session, status: u16, body: Bytes, extra: Option<(&'static str, String)>) {
     let head = || -> pingora::Result<ResponseHeader> {
         let mut head = ResponseHeader::build(status, Some(5))?;
         head.insert_header("content-type", "application/json")?;
         head.insert_header("cache-control", "no-store")?;
         head.insert_header("content-length", body.len())?;
-        if let Some(seconds) = retry_after {
-            head.insert_header("retry-after", seconds)?;
+        head.insert_header("x-request-id", peer::id())?;
+        if let Some((name, value)) = extra {
+            head.insert_header(name, value)?;
         }
         Ok(head)
     };

@@ -99,8 +99,8 @@ fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         .unwrap_or(peer)
 }
 
-/// 48 bits of epoch milliseconds, then 80 random bits, in hex: ids sort by time.
-fn id() -> String {
+/// An exchange's id: 48 bits of epoch milliseconds, then 80 random bits, in hex. Ids sort by time.
+pub fn id() -> String {
     let random: u128 = rand::random();
     format!("{:012x}{:020x}", now_ms() & 0xffff_ffff_ffff, random >> 48)
 }

@@ -74,7 +74,11 @@ pub fn start(log: &Log) {
     let mut builder = env_logger::Builder::new();
     // Pingora tells of each failed attempt at warning level; the exchange's own line says more.
     builder.filter_level(log.level.min(LevelFilter::Warn)).filter_module("codex_lb", log.level);
-    builder.filter_module("pingora_proxy", LevelFilter::Error);
+    for noisy in ["pingora_proxy", "pingora_core"] {
+        builder.filter_module(noisy, LevelFilter::Error.min(log.level));
+    }
+    // A kept-alive connection that the upstream closed is replaced, not an error.
+    builder.filter_module("pingora_core::connectors", LevelFilter::Off);
     if let Ok(directives) = std::env::var("RUST_LOG") {
         builder.parse_filters(&directives);
     }

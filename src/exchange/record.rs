@@ -63,6 +63,13 @@ impl Record {
         }
     }
 
+    /// Leaves no row: nothing was asked of the upstream.
+    pub fn forget(&mut self) {
+        if std::mem::replace(&mut self.open, false) {
+            telemetry::EXCHANGES_OPEN.dec();
+        }
+    }
+
     fn take(&mut self) -> Option<Entry> {
         if !std::mem::replace(&mut self.open, false) {
             return None;

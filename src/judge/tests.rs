@@ -20,7 +20,7 @@ fn refusal(status: u16, error: Value) -> Verdict {
 fn a_used_up_window_sends_the_exchange_to_the_next_account_with_its_reset() {
     let verdict = refusal(429, json!({"type": "usage_limit_reached", "resets_at": 1_787_300_000}));
     assert_eq!(verdict.action, Action::NextAccount);
-    let Note::Limited { quota: false, code, resets_at, .. } = verdict.note else { panic!() };
+    let Note::Limited { quota: true, code, resets_at, .. } = verdict.note else { panic!() };
     assert_eq!((code.as_str(), resets_at), ("usage_limit_reached", Some(1_787_300_000)));
 }
 
