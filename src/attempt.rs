@@ -205,27 +205,40 @@ impl Running {
     /// The next step. Cancel-safe.
     pub async fn next(&mut self) -> Step {
         while let Some(task) = self.rx.recv().await {
-            match task {
-                HttpTask::Header(head, _) if head.status.is_informational() => {}
-                HttpTask::Header(head, _) => return Step::Head(head),
-                HttpTask::Body(bytes, _) | HttpTask::UpgradedBody(bytes, _) => {
-                    let (streaming, events) =
-                        self.seen.with(|sight| (sight.streaming, std::mem::take(&mut sight.events)));
-                    if !events.is_empty() {
-                        return Step::Events(events);
-                    }
-                    if let Some(bytes) = bytes.filter(|bytes| !streaming && !bytes.is_empty()) {
-                        return Step::Bytes(bytes);
-                    }
-                }
-                HttpTask::Failed(error) => return self.broken(error),
-                HttpTask::Trailer(_) | HttpTask::Done => {}
+            if let Some(step) = self.step(task) {
+                return step;
             }
         }
         let Some(error) = &mut self.error else { return Step::End };
         let error = error.await;
         self.error = None;
         error.map_or(Step::End, |error| self.broken(error))
+    }
+
+    /// The next step, if it is there already.
+    pub fn ready(&mut self) -> Option<Step> {
+        while let Ok(task) = self.rx.try_recv() {
+            if let Some(step) = self.step(task) {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    fn step(&self, task: HttpTask) -> Option<Step> {
+        match task {
+            HttpTask::Header(head, _) => (!head.status.is_informational()).then_some(Step::Head(head)),
+            HttpTask::Body(bytes, _) | HttpTask::UpgradedBody(bytes, _) => {
+                let (streaming, events) =
+                    self.seen.with(|sight| (sight.streaming, std::mem::take(&mut sight.events)));
+                if !events.is_empty() {
+                    return Some(Step::Events(events));
+                }
+                bytes.filter(|bytes| !streaming && !bytes.is_empty()).map(Step::Bytes)
+            }
+            HttpTask::Failed(error) => Some(self.broken(error)),
+            HttpTask::Trailer(_) | HttpTask::Done => None,
+        }
     }
 
     fn broken(&self, error: Box<Error>) -> Step {
@@ -267,16 +280,15 @@ async fn feed(tx: mpsc::Sender<HttpTask>, wanted: oneshot::Receiver<()>, body: V
     if wanted.await.is_err() {
         return;
     }
-    for mut part in body {
+    let mut parts = body.into_iter().filter(|part| !part.is_empty()).peekable();
+    while let Some(mut part) = parts.next() {
         while !part.is_empty() {
             let slice = part.split_to(part.len().min(BODY_SLICE));
-            if tx.send(HttpTask::Body(Some(slice), false)).await.is_err() {
+            let end = part.is_empty() && parts.peek().is_none();
+            if tx.send(HttpTask::Body(Some(slice), end)).await.is_err() {
                 return;
             }
         }
-    }
-    if tx.send(HttpTask::Body(None, true)).await.is_err() {
-        return;
     }
     // The subrequest takes a closed channel for a client that left: keep it open as long as it runs.
     tx.closed().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
 use pingora_proxy::Session;
 use tokio::time::{Instant, Sleep};
 
@@ -106,29 +107,38 @@ impl<'s> Client<'s> {
                 return Ok(Waited::Silence);
             }
             if self.streaming && now >= self.last_write + KEEPALIVE {
-                self.send(Bytes::from_static(sse::KEEPALIVE), false).await?;
+                self.send(vec![Bytes::from_static(sse::KEEPALIVE)], false).await?;
             }
             let next = if self.streaming { self.last_write + KEEPALIVE } else { now + KEEPALIVE };
             self.alarm.as_mut().reset(deadline.min(next));
         }
     }
 
-    /// Sends bytes of a stream, the head first if it is not out yet.
-    pub async fn send(&mut self, bytes: Bytes, end: bool) -> Result<(), Left> {
+    /// Sends pieces of a stream in one write, the head with the first if it is not out yet.
+    pub async fn send(&mut self, pieces: Vec<Bytes>, end: bool) -> Result<(), Left> {
+        let mut tasks = Vec::with_capacity(pieces.len() + 2);
         if self.sent.is_none() {
-            let mut head = self.head(200, "text/event-stream; charset=utf-8")?;
-            // nginx would hold events back otherwise.
-            head.insert_header("x-accel-buffering", "no").map_err(|_| Left)?;
-            let http_1_1 = self.session.req_header().version == http::Version::HTTP_11;
-            if http_1_1 && !self.session.is_http2() {
-                // Else the end of the connection would be the end of the stream.
-                head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(|_| Left)?;
-            }
+            tasks.push(HttpTask::Header(self.stream_head()?, false));
             self.sent = Some(200);
-            self.session.write_response_header(head, false).await.map_err(|_| Left)?;
+        }
+        tasks.extend(pieces.into_iter().map(|piece| HttpTask::Body(Some(piece), false)));
+        if end {
+            tasks.push(HttpTask::Body(None, true));
         }
         self.last_write = Instant::now();
-        self.session.write_response_body(Some(bytes), end).await.map_err(|_| Left)
+        self.session.write_response_tasks(tasks).await.map(drop).map_err(|_| Left)
+    }
+
+    fn stream_head(&self) -> Result<Box<ResponseHeader>, Left> {
+        let mut head = self.head(200, "text/event-stream; charset=utf-8")?;
+        // nginx would hold events back otherwise.
+        head.insert_header("x-accel-buffering", "no").map_err(|_| Left)?;
+        let http_1_1 = self.session.req_header().version == http::Version::HTTP_11;
+        if http_1_1 && !self.session.is_http2() {
+            // Else the end of the connection would be the end of the stream.
+            head.insert_header(header::TRANSFER_ENCODING, "chunked").map_err(|_| Left)?;
+        }
+        Ok(head)
     }
 
     /// Sends a whole JSON answer.

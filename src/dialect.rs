@@ -139,6 +139,11 @@ impl Call {
         self.affinity_hint.as_deref()
     }
 
+    /// Lets go of the client's body; nothing can be rendered afterwards.
+    pub fn forget_body(&mut self) {
+        self.request = request::Request::default();
+    }
+
     /// A fresh encoder for one attempt's answer.
     pub fn encoder(&self, turn: &Turn) -> Encoder {
         let facts = encoder::Facts {

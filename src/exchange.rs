@@ -38,11 +38,16 @@ impl From<Left> for Stop {
 }
 
 /// Runs the exchange to its end: the answer is relayed and recorded, or `Stop` says why not.
-pub async fn run(app: &App, client: &mut Client<'_>, call: &Call, record: &mut Record) -> Result<(), Stop> {
+pub async fn run(
+    app: &App,
+    client: &mut Client<'_>,
+    call: &mut Call,
+    record: &mut Record,
+) -> Result<(), Stop> {
     let policy = app.policy.load_full();
     let plan = plan(app, &policy, call, record);
     let wish = wish(app, call, record);
-    let mut course = Course::new(app, call, &record.turn, policy.config.routing.attempts);
+    let mut course = Course::new(app, call.render_parts(&record.turn), policy.config.routing.attempts);
     loop {
         let lease = course.lease(client, &wish).await?;
         let account = lease.account.clone();
@@ -58,6 +63,11 @@ pub async fn run(app: &App, client: &mut Client<'_>, call: &Call, record: &mut R
             })?;
         let opening = opening::open(client, &mut running, &policy.config.upstream.timeouts).await?;
         let verdict = if let Opening::Output { held } = opening {
+            if call.stream {
+                // Nothing is tried again from here on: a long stream need not hold its request.
+                course.body.clear();
+                call.forget_body();
+            }
             let answering = Answering { app, call, account: &account, affinity: wish.affinity.as_deref() };
             match relay::pump(answering, client, record, running, held).await {
                 // A whole answer is sent at its end: until then the client has seen nothing of it.
@@ -76,7 +86,7 @@ pub async fn run(app: &App, client: &mut Client<'_>, call: &Call, record: &mut R
             "exchange {}: attempt {attempt} on {}: {code} → {:?}",
             record.turn.id, account.name, verdict.action
         );
-        course.follow(client, &record.turn, &account, &refused_hash, verdict).await?;
+        course.follow(client, call, &record.turn, &account, &refused_hash, verdict).await?;
     }
 }
 
@@ -112,7 +122,7 @@ pub async fn fail(client: &mut Client<'_>, call: Option<&Call>, record: &mut Rec
         (Some(_), Some(call)) => {
             let mut out = Vec::new();
             call.encoder(&record.turn).break_off(error, &mut out);
-            client.send(relay::join(out), true).await
+            client.send(out, true).await
         }
         (Some(_), None) => Ok(()),
     };

@@ -14,7 +14,7 @@ use crate::reasoning::skeleton::Item;
 const SLICE: usize = 16 * 1024;
 
 /// A request for the upstream, but for model, effort and tier, which filters may still change.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Request {
     /// Keys and their JSON, in order.
     pub(super) fields: Vec<(Cow<'static, str>, Bytes)>,
@@ -27,6 +27,12 @@ pub(super) enum Input {
     /// As the client wrote it.
     Same(Bytes),
     Items(Vec<Item>),
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self::Items(Vec::new())
+    }
 }
 
 /// The `reasoning` object without its effort.

@@ -25,7 +25,6 @@ const WAITS: u32 = 3;
 /// The way so far.
 pub(super) struct Course<'a> {
     app: &'a App,
-    call: &'a Call,
     /// The upstream's body, in parts that all attempts share.
     pub(super) body: Vec<Bytes>,
     /// What was done on the present account.
@@ -41,11 +40,10 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(app: &'a App, call: &'a Call, turn: &Turn, faults_allowed: usize) -> Self {
+    pub(super) fn new(app: &'a App, body: Vec<Bytes>, faults_allowed: usize) -> Self {
         Self {
             app,
-            call,
-            body: call.render_parts(turn),
+            body,
             tries: Tries::default(),
             tried: Vec::new(),
             faults: 0,
@@ -118,6 +116,7 @@ impl<'a> Course<'a> {
     pub(super) async fn follow(
         &mut self,
         client: &mut Client<'_>,
+        call: &Call,
         turn: &Turn,
         account: &Arc<Account>,
         refused_hash: &str,
@@ -147,7 +146,7 @@ impl<'a> Course<'a> {
                 Ok(())
             }
             Action::RetryWithoutReasoning => {
-                let Some(bare) = self.call.render_without_reasoning(turn) else {
+                let Some(bare) = call.render_without_reasoning(turn) else {
                     return Err(Stop::Failed(error));
                 };
                 self.tries.bare = true;
