@@ -106,7 +106,7 @@ impl Attempt {
         self.plan.endpoint.peer().await
     }
 
-    /// `connected_to_upstream` and `error_while_proxy`: was the connection a used one?
+    /// `connected_to_upstream`: was the connection a used one?
     pub fn on_connection(&self, reused: bool) {
         self.seen.with(|sight| sight.reused = reused);
     }
@@ -153,6 +153,7 @@ pub struct Running {
     rx: mpsc::Receiver<HttpTask>,
     error: Option<oneshot::Receiver<Box<Error>>>,
     seen: Arc<Seen>,
+    body_length: u64,
     task: Option<JoinHandle<()>>,
 }
 
@@ -182,13 +183,14 @@ impl Running {
             Error::explain(ErrorType::InternalError, "this session cannot spawn subrequests")
         })?;
         let seen = Arc::new(Seen::default());
+        let body_length = body.iter().map(Bytes::len).sum();
         let attempt = Box::new(Attempt {
             plan: plan.clone(),
             lease,
             seen: seen.clone(),
             splitter: Splitter::new(),
             streaming: false,
-            body_length: body.iter().map(Bytes::len).sum(),
+            body_length,
         });
         let ctx = SubrequestCtx::builder()
             .body_mode(BodyMode::ExpectBody)
@@ -199,7 +201,13 @@ impl Running {
         let task = tokio::spawn(async move {
             tokio::join!(subrequest.run(), feed);
         });
-        Ok(Self { rx: handle.rx, error: Some(handle.subreq_proxy_error), seen, task: Some(task) })
+        let error = Some(handle.subreq_proxy_error);
+        Ok(Self { rx: handle.rx, error, seen, body_length: body_length as u64, task: Some(task) })
+    }
+
+    /// Bytes of the request's body.
+    pub fn body_length(&self) -> u64 {
+        self.body_length
     }
 
     /// The next step. Cancel-safe.
@@ -237,7 +245,12 @@ impl Running {
                 bytes.filter(|bytes| !streaming && !bytes.is_empty()).map(Step::Bytes)
             }
             HttpTask::Failed(error) => Some(self.broken(error)),
-            HttpTask::Trailer(_) | HttpTask::Done => None,
+            HttpTask::Done => {
+                // The request may still be going up; what matters has been said.
+                let left = self.seen.with(|sight| std::mem::take(&mut sight.events));
+                Some(if left.is_empty() { Step::End } else { Step::Events(left) })
+            }
+            HttpTask::Trailer(_) => None,
         }
     }
 

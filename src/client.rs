@@ -19,9 +19,6 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A client that takes nothing for this long is given up.
 const WRITE: Duration = Duration::from_secs(60);
 
-/// A body that nobody wants any more is read this long, so that its sender gets to see the answer.
-const DRAIN: Duration = Duration::from_secs(5);
-
 /// The client has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left;
@@ -50,7 +47,6 @@ impl<'s> Client<'s> {
     /// `id` is the exchange's, given back as `x-request-id`.
     pub fn new(session: &'s mut Session, id: &str) -> Self {
         session.set_write_timeout(Some(WRITE));
-        session.set_total_drain_timeout(Some(DRAIN));
         let now = Instant::now();
         Self {
             session,

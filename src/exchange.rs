@@ -14,10 +14,10 @@ use crate::attempt::{Plan, Running};
 use crate::client::{Client, Left};
 use crate::dialect::Call;
 use crate::error::Error;
-use crate::judge::{Action, Verdict, judge};
+use crate::judge::{Action, Evidence, Verdict, judge};
 use crate::ledger::Outcome;
 use crate::now_ms;
-use crate::pool::{Note, Wish};
+use crate::pool::{Note, Wish, plain};
 use crate::proxy::{App, Policy};
 use crate::relay::{self, Answering};
 use course::Course;
@@ -52,7 +52,7 @@ pub async fn run(
         let lease = course.lease(client, &wish).await?;
         let account = lease.account.clone();
         record.account_id = Some(account.id.clone());
-        if !course.has_token(&account).await {
+        if !course.has_token(client, &account).await? {
             continue;
         }
         record.attempts += 1;
@@ -71,6 +71,10 @@ pub async fn run(
             let answering = Answering { app, call, account: &account, affinity: wish.affinity.as_deref() };
             match relay::pump(answering, client, record, running, held).await {
                 // A whole answer is sent at its end: until then the client has seen nothing of it.
+                Err(Stop::Failed(Error::Upstream { status, error, .. })) if !call.stream => {
+                    let error = Some(error);
+                    judge(Evidence::Refusal { status, error, retry_after: None }, course.tries, now_ms())
+                }
                 Err(Stop::Failed(error)) if !call.stream && error.is_fault() => {
                     Verdict { action: Action::NextAccount, note: Note::Neutral, error: Some(error) }
                 }
@@ -80,7 +84,7 @@ pub async fn run(
             drop(running);
             judge(opening.evidence(), course.tries, now_ms())
         };
-        let code = verdict.error.as_ref().map_or("-", Error::code);
+        let code = plain(verdict.error.as_ref().map_or("-", Error::code));
         let attempt = record.attempts;
         info!(
             "exchange {}: attempt {attempt} on {}: {code} → {:?}",

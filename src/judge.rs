@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::dialect::failure_status;
 use crate::error::Error;
-use crate::pool::Note;
+use crate::pool::{Note, quota};
 
 /// What an attempt showed before any output.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub struct Tries {
 pub enum Action {
     Relay,
     NextAccount,
+    /// This account lacks the model; another one may have it.
+    OtherModelList,
     RefreshThenRetry,
     RetrySame(Duration),
     RetryWithoutReasoning,
@@ -134,9 +136,9 @@ fn said(
 ) -> Verdict {
     let code = code_of(&error).unwrap_or_default();
     let message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let resets_at = number(&error, "resets_at")
-        .or_else(|| number(&error, "resets_in_seconds").map(|seconds| now_ms / 1000 + seconds));
-    let wait = retry_after.or_else(|| wait_in(&message));
+    let time = quota::from_error(&Value::Object(error.clone()), now_ms);
+    let resets_at = time.resets_at;
+    let wait = retry_after.or(time.retry_after);
     let class = classify(status, &code, &message);
     let told = Error::Upstream { status, error, retry_after: wait.map(|wait| wait.as_secs().max(1)) };
     let limited = |quota| Note::Limited { quota, code: code.clone(), resets_at, retry_after: wait };
@@ -149,7 +151,7 @@ fn said(
         }
         Class::Unauthorized => (Action::RefreshThenRetry, Note::Neutral),
         Class::Encrypted if !tries.bare => (Action::RetryWithoutReasoning, Note::Neutral),
-        Class::Model if !tries.model_refused => (Action::NextAccount, Note::Neutral),
+        Class::Model if !tries.model_refused => (Action::OtherModelList, Note::Neutral),
         Class::Encrypted | Class::Model | Class::Request => (Action::GiveUp, Note::Neutral),
         Class::Transient => return transient(&code, told, tries),
     };
@@ -225,41 +227,6 @@ fn broken(error: &pingora::Error, reused: bool, tries: Tries) -> Verdict {
 pub fn code_of(error: &Map<String, Value>) -> Option<String> {
     let text = |key| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     text("code").or_else(|| text("type")).map(str::to_ascii_lowercase)
-}
-
-/// A whole number at `key`, as a number or as text.
-fn number(error: &Map<String, Value>, key: &str) -> Option<u64> {
-    match error.get(key)? {
-        Value::Number(number) => number.as_u64().or_else(|| {
-            let float = number.as_f64().filter(|float| (0.0..4e9).contains(float))?;
-            format!("{:.0}", float.ceil()).parse().ok()
-        }),
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// The duration in "… try again in 1m2.5s": the sum of its `<number><unit>` parts.
-fn wait_in(message: &str) -> Option<Duration> {
-    let (_, text) = message.split_once("try again in ")?;
-    let mut seconds = 0.0_f64;
-    let mut rest = text.trim_start();
-    loop {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let Ok(value) = rest.get(..digits)?.trim_end_matches('.').parse::<f64>() else { break };
-        let unit = rest.get(digits..)?.trim_start();
-        let letters = unit.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unit.len());
-        seconds += value
-            * match unit.get(..letters)? {
-                "ms" | "milliseconds" | "millisecond" => 0.001,
-                "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-                "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
-                "h" | "hour" | "hours" => 3600.0,
-                _ => break,
-            };
-        rest = unit.get(letters..)?.trim_start();
-    }
-    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds.min(86_400.0)).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -59,7 +59,9 @@ pub async fn health(app: &App, session: &mut Session, ready: bool) {
 /// Where the dashboard is, for callers on this machine; everybody else is told how to get there.
 pub async fn dashboard(app: &App, session: &mut Session) -> Option<SocketAddr> {
     let address = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-    let local = address.is_some_and(|address| peer::is_local(address, session.req_header()));
+    let policy = app.policy.load();
+    let trusted = &policy.config.auth.trusted_proxies;
+    let local = address.is_some_and(|address| peer::is_local(address, session.req_header(), trusted));
     let refusal = match app.dashboard {
         Some(dashboard) if local => return Some(dashboard),
         Some(_) => Error::Refused {

@@ -34,7 +34,7 @@ pub fn turn(session: &mut Session, route: Route, trusted: &[IpNet]) -> Turn {
         path: head.uri.path().to_owned(),
         headers: head.headers.clone(),
         client_ip: address.map(|address| client_ip(address, &head.headers, trusted)),
-        local: address.is_some_and(|address| is_local(address, head)),
+        local: address.is_some_and(|address| is_local(address, head, trusted)),
         declared_length,
         route: route.name(),
         ..Turn::default()
@@ -46,14 +46,17 @@ pub fn turn(session: &mut Session, route: Route, trusted: &[IpNet]) -> Turn {
 /// A loopback peer with no proxy and no foreign web page behind it.
 ///
 /// A browser lets any page send requests to loopback, and DNS can point any name there: so an `Origin` or a `Host`
-/// that is not this machine's own makes the caller a stranger.
-pub fn is_local(address: IpAddr, head: &pingora::http::RequestHeader) -> bool {
+/// that is not this machine's own makes the caller a stranger. HTTP/1.0 is how nginx speaks to what is behind it
+/// unless told otherwise, without any header that tells of it; a trusted proxy speaks for others by definition.
+pub fn is_local(address: IpAddr, head: &pingora::http::RequestHeader, trusted: &[IpNet]) -> bool {
     let headers = &head.headers;
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .or(head.uri.authority().map(|a| a.as_str()));
     address.to_canonical().is_loopback()
+        && !trusted.iter().any(|network| network.contains(&address.to_canonical()))
+        && head.version != http::Version::HTTP_10
         && !FORWARDING.iter().any(|name| headers.contains_key(*name))
         && host.is_none_or(is_loopback_name)
         && headers.get(header::ORIGIN).is_none_or(|origin| !is_foreign(origin.as_bytes()))
@@ -140,19 +143,31 @@ mod tests {
 
     #[test]
     fn a_loopback_peer_is_local_unless_a_proxy_or_a_foreign_page_speaks() {
-        assert!(is_local(LOOPBACK, &head(&[("host", "127.0.0.1:2455")])));
-        assert!(is_local("::1".parse().unwrap(), &head(&[("host", "[::1]:2455")])));
-        assert!(is_local("::ffff:127.0.0.1".parse().unwrap(), &head(&[("host", "localhost")])));
-        assert!(is_local(LOOPBACK, &head(&[("host", "localhost:1"), ("origin", "http://localhost:3000")])));
-        assert!(is_local(LOOPBACK, &head(&[("host", "localhost"), ("origin", "vscode-webview://abc")])));
-        assert!(!is_local("192.168.1.5".parse().unwrap(), &head(&[("host", "127.0.0.1")])));
+        assert!(is_local(LOOPBACK, &head(&[("host", "127.0.0.1:2455")]), &[]));
+        assert!(is_local("::1".parse().unwrap(), &head(&[("host", "[::1]:2455")]), &[]));
+        assert!(is_local("::ffff:127.0.0.1".parse().unwrap(), &head(&[("host", "localhost")]), &[]));
+        assert!(is_local(
+            LOOPBACK,
+            &head(&[("host", "localhost:1"), ("origin", "http://localhost:3000")]),
+            &[]
+        ));
+        assert!(is_local(LOOPBACK, &head(&[("host", "localhost"), ("origin", "vscode-webview://abc")]), &[]));
+        assert!(!is_local("192.168.1.5".parse().unwrap(), &head(&[("host", "127.0.0.1")]), &[]));
         for name in FORWARDING {
-            assert!(!is_local(LOOPBACK, &head(&[("host", "127.0.0.1"), (name, "x")])), "{name}");
+            assert!(!is_local(LOOPBACK, &head(&[("host", "127.0.0.1"), (name, "x")]), &[]), "{name}");
         }
-        assert!(!is_local(LOOPBACK, &head(&[("host", "evil.example")])));
-        assert!(!is_local(LOOPBACK, &head(&[("host", "localhost"), ("origin", "https://evil.example")])));
-        assert!(!is_local(LOOPBACK, &head(&[("host", "localhost"), ("origin", "null")])));
-        assert!(!is_local(LOOPBACK, &head(&[("host", "localhost.evil.example")])));
+        assert!(!is_local(LOOPBACK, &head(&[("host", "evil.example")]), &[]));
+        assert!(!is_local(
+            LOOPBACK,
+            &head(&[("host", "localhost"), ("origin", "https://evil.example")]),
+            &[]
+        ));
+        assert!(!is_local(LOOPBACK, &head(&[("host", "localhost"), ("origin", "null")]), &[]));
+        assert!(!is_local(LOOPBACK, &head(&[("host", "localhost.evil.example")]), &[]));
+        assert!(!is_local(LOOPBACK, &head(&[("host", "localhost")]), &["127.0.0.0/8".parse().unwrap()]));
+        let mut nginx = head(&[("host", "127.0.0.1:2455")]);
+        nginx.set_version(http::Version::HTTP_10);
+        assert!(!is_local(LOOPBACK, &nginx, &[]));
     }
 
     #[test]

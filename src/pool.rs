@@ -200,7 +200,7 @@ impl Pool {
     /// Takes in the account's own list of models.
     pub(crate) fn take_catalog(&self, account: &str, entries: Vec<serde_json::Value>, now_ms: u64) {
         let known = |id: &str| self.account(id).is_some();
-        self.catalog.store(Arc::new(self.catalog.load().with(account, entries, known, now_ms)));
+        self.catalog.rcu(|catalog| catalog.with(account, entries.clone(), known, now_ms));
     }
 
     /// Takes note of an outcome.

@@ -8,6 +8,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -30,9 +32,13 @@ use crate::ledger::{Ledger, Outcome};
 use crate::pool::Pool;
 use crate::reasoning::ReasoningMemory;
 use crate::route::{self, Route};
+use crate::telemetry::Open;
 use crate::tokens::refresh::Refresher;
 use crate::upstream::Endpoint;
 use crate::{body, dialect, pages, peer};
+
+/// A body that nobody wants any more is read this long, so that its sender gets to see the answer.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// What a SIGHUP can change while the proxy runs.
 pub struct Policy {
@@ -52,7 +58,7 @@ pub struct App {
     /// Where the dashboard answers, if it runs.
     pub dashboard: Option<SocketAddr>,
     /// Set when the process is told to end: no new exchange begins.
-    pub draining: std::sync::atomic::AtomicBool,
+    pub draining: AtomicBool,
 }
 
 /// The `ProxyHttp` implementation.
@@ -81,7 +87,12 @@ impl Proxy {
     ) -> Result<(), Stop> {
         let app = &*self.app;
         let policy = app.policy.load_full();
-        refuse(policy.chain.on_head(&mut record.turn))?;
+        refuse(policy.chain.on_head(&mut record.turn)).inspect_err(|_| {
+            if record.turn.key.is_none() {
+                // A stranger at the door leaves no row: a scan would fill the ledger.
+                record.forget();
+            }
+        })?;
         if matches!(route, Route::Models | Route::CodexModels) {
             return pages::models(app, client, route, record).await;
         }
@@ -96,10 +107,12 @@ impl Proxy {
 
     /// Answers an API call and sees to it that the exchange leaves its row.
     async fn serve(&self, session: &mut Session, route: Route) {
-        let trusted = &self.app.policy.load_full().config.auth.trusted_proxies;
-        let turn = peer::turn(session, route, trusted);
+        // Dropped last: the drain waits for it.
+        let _open = Open::begin();
+        let policy = self.app.policy.load_full();
+        let turn = peer::turn(session, route, &policy.config.auth.trusted_proxies);
         let mut client = Client::new(session, &turn.id);
-        let mut record = Record::begin(turn, self.app.ledger.clone());
+        let mut record = Record::begin(turn, policy.chain.clone(), self.app.ledger.clone());
         let mut call = None;
         match self.answer(&mut client, route, &mut record, &mut call).await {
             Ok(()) => {}
@@ -141,15 +154,20 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         if let Some(attempt) = Attempt::of(session) {
-            attempt.inject(session)?;
+            let injected = attempt.inject(session);
             *ctx = Ctx::Attempt(attempt);
-            return Ok(false);
+            return injected.map(|()| false);
         }
+        session.set_total_drain_timeout(Some(DRAIN));
         let upgrade = session.is_upgrade_req();
         let found = route::find(&session.req_header().method, session.req_header().uri.path(), upgrade);
         match found {
             Ok(Route::Live | Route::Ready) => {
                 pages::health(&self.app, session, found == Ok(Route::Ready)).await
+            }
+            Ok(_) if self.app.draining.load(Ordering::Relaxed) => {
+                session.set_keepalive(None);
+                pages::error(session, &Error::Draining).await;
             }
             Ok(Route::Dashboard) => match pages::dashboard(&self.app, session).await {
                 Some(address) => {
@@ -207,7 +225,7 @@ impl ProxyHttp for Proxy {
         body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Ctx,
-    ) -> Result<Option<std::time::Duration>> {
+    ) -> Result<Option<Duration>> {
         if let Ctx::Attempt(attempt) = ctx {
             attempt.on_body(body.as_ref(), end)?;
         }

@@ -98,8 +98,7 @@ struct Last<'a, 's> {
 impl Last<'_, '_> {
     /// The regular end: everything is noted, then the row is committed, then the client hears of it.
     async fn finish(mut self, ending: Ending) -> Result<(), Stop> {
-        let Answering { app, call, .. } = self.answering;
-        app.policy.load().chain.on_end(&mut self.record.turn);
+        let call = self.answering.call;
         let (outcome, error) = match ending {
             Ending::Completed => (Outcome::Completed, None),
             Ending::Incomplete => (Outcome::Incomplete, None),
@@ -121,9 +120,11 @@ impl Last<'_, '_> {
     fn note(&mut self, error: Option<&Error>) {
         let Answering { app, account, affinity, .. } = &self.answering;
         let now = now_ms();
-        if let Some(Error::Upstream { error, .. }) = error {
+        if let (Some(Error::Upstream { status, error, .. }), true) = (error, self.answering.call.stream) {
             // Too late to try again, but not to learn from it.
-            let verdict = judge(Evidence::Failure { error: error.clone() }, Tries::default(), now);
+            let evidence =
+                Evidence::Refusal { status: *status, error: Some(error.clone()), retry_after: None };
+            let verdict = judge(evidence, Tries { repeated: 1, ..Tries::default() }, now);
             app.pool.note(account, verdict.note, now);
         }
         if error.is_some() {
@@ -145,7 +146,6 @@ impl Last<'_, '_> {
         if !call.stream {
             return Err(Stop::Failed(error));
         }
-        app.policy.load().chain.on_end(&mut self.record.turn);
         self.encoder.break_off(&error, &mut self.out);
         self.record.ended(Outcome::Failed, 200, Some(error.code()));
         self.record.close().await;

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use codex_lb_filters::{Chain, Surroundings};
@@ -24,6 +24,7 @@ use crate::ledger::{KeyHashes, Ledger};
 use crate::pool::Pool;
 use crate::proxy::{App, Policy, Proxy};
 use crate::reasoning::ReasoningMemory;
+use crate::telemetry::EXCHANGES_OPEN;
 use crate::tokens::refresh::Refresher;
 use crate::upstream::Endpoint;
 use crate::vault::Vault;
@@ -102,7 +103,12 @@ pub fn run(config: Config, options: Options) -> Result<(), String> {
 
     let signals = shutdown::Signals { app, keys, config_file: options.config_file };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
-    ledger.flush(Duration::from_secs(5));
+    // Exchanges that were cut off leave their rows as their tasks are dropped.
+    let until = Instant::now() + Duration::from_secs(1);
+    while EXCHANGES_OPEN.get() > 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    ledger.close(Duration::from_secs(5));
     Ok(())
 }
 

@@ -25,6 +25,22 @@ pub static ACCOUNTS_USABLE: Lazy<IntGauge> =
 pub static LEDGER_LOST: Lazy<IntGauge> =
     Lazy::new(|| gauge("codexlb_ledger_lost_rows", "Ledger rows lost because the queue was full"));
 
+/// One exchange under way, from its head to the last byte of its answer.
+pub struct Open(());
+
+impl Open {
+    pub fn begin() -> Self {
+        EXCHANGES_OPEN.inc();
+        Self(())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        EXCHANGES_OPEN.dec();
+    }
+}
+
 static EXCHANGES: Lazy<IntCounterVec> = Lazy::new(|| {
     counters("codexlb_exchanges_total", "Exchanges ended, by route and outcome", &["route", "outcome"])
 });

@@ -8,7 +8,7 @@ use codex_lb_filters::Turn;
 use log::{debug, info};
 
 use super::Stop;
-use crate::client::Client;
+use crate::client::{Client, Left, Waited};
 use crate::dialect::Call;
 use crate::error::Error;
 use crate::judge::{Action, Tries, Verdict};
@@ -18,6 +18,9 @@ use crate::proxy::App;
 
 /// If every account rests for no longer than this, the exchange waits instead of failing.
 const QUEUE: Duration = Duration::from_secs(20);
+
+/// Longest wait for new tokens; the refresh itself goes on without the exchange.
+const REFRESH: Duration = Duration::from_secs(15);
 
 /// An exchange waits for resting accounts this often, at most.
 const WAITS: u32 = 3;
@@ -101,15 +104,18 @@ impl<'a> Course<'a> {
     }
 
     /// Makes sure the account has a token that is not about to end; leaves the account otherwise.
-    pub(super) async fn has_token(&mut self, account: &Arc<Account>) -> bool {
-        match self.app.refresher.fresh(account, now_ms()).await {
-            Ok(()) => true,
-            Err(error) => {
-                debug!("account {} has no fresh token: {error}", account.name);
-                self.leave(account, Error::Unavailable { message: "No account has a valid token.".into() });
-                false
-            }
+    pub(super) async fn has_token(
+        &mut self,
+        client: &mut Client<'_>,
+        account: &Arc<Account>,
+    ) -> Result<bool, Left> {
+        let fresh = self.app.refresher.fresh(account, now_ms());
+        if let Waited::Ready(Ok(())) = client.wait(REFRESH, fresh).await? {
+            return Ok(true);
         }
+        debug!("account {} has no fresh token", account.name);
+        self.leave(account, Error::Unavailable { message: "No account has a valid token.".into() });
+        Ok(false)
     }
 
     /// Does what the verdict says; `Err` when it says that this was all.
@@ -122,7 +128,8 @@ impl<'a> Course<'a> {
         refused_hash: &str,
         verdict: Verdict,
     ) -> Result<(), Stop> {
-        let limited = matches!(verdict.note, Note::Limited { .. });
+        // A limit or a dead login costs no time: it uses up no try.
+        let free = matches!(verdict.note, Note::Limited { .. } | Note::NeedsLogin { .. });
         self.app.pool.note(account, verdict.note, now_ms());
         let error = verdict.error.unwrap_or(Error::Truncated);
         match verdict.action {
@@ -136,12 +143,12 @@ impl<'a> Course<'a> {
             }
             Action::RefreshThenRetry => {
                 self.tries.refreshed = true;
-                match self.app.refresher.after_401(account, refused_hash).await {
-                    Ok(()) => self.stay(account, error),
-                    Err(failure) => {
-                        info!("account {}: token refresh failed: {failure}", account.name);
-                        self.leave(account, error);
-                    }
+                let refreshed = self.app.refresher.after_401(account, refused_hash);
+                if let Waited::Ready(Ok(())) = client.wait(REFRESH, refreshed).await? {
+                    self.stay(account, error);
+                } else {
+                    info!("account {}: its refused token could not be replaced", account.name);
+                    self.leave(account, error);
                 }
                 Ok(())
             }
@@ -154,9 +161,9 @@ impl<'a> Course<'a> {
                 self.stay(account, error);
                 Ok(())
             }
-            Action::NextAccount => {
-                self.tries.model_refused |= error.message().contains("model is not supported");
-                self.faults += usize::from(!limited);
+            Action::NextAccount | Action::OtherModelList => {
+                self.tries.model_refused |= verdict.action == Action::OtherModelList;
+                self.faults += usize::from(!free);
                 if self.faults >= self.faults_allowed {
                     return Err(Stop::Failed(error));
                 }

@@ -12,6 +12,7 @@ const DROPPED: &[&str] = &[
     "accept",
     "accept-encoding",
     "authorization",
+    "cdn-loop",
     "chatgpt-account-id",
     "connection",
     "content-encoding",
@@ -35,8 +36,10 @@ const DROPPED: &[&str] = &[
     "upgrade",
     "via",
     "x-api-key",
+    "x-client-ip",
     "x-codex-installation-id",
     "x-openai-internal-codex-responses-lite",
+    "x-original-forwarded-for",
     "x-real-ip",
 ];
 const DROPPED_PREFIXES: &[&str] = &["x-forwarded-", "cf-", "sec-", "proxy-"];

@@ -13,8 +13,14 @@ use crate::config::Timeouts;
 use crate::dialect;
 use crate::judge::Evidence;
 
+/// Routing token of the upstream: the client sends it back for the rest of its turn.
+const TURN_STATE: &str = "x-codex-turn-state";
+
 /// An error body is read up to this size.
 const ERROR_BODY: usize = 64 * 1024;
+
+/// The slowest upload that is waited for, bytes per second.
+const SLOW_UPLOAD: u64 = 32 * 1024;
 
 /// Events held back before the first decisive one; more than an honest upstream ever sends.
 const HELD_MAX: usize = 1024;
@@ -35,8 +41,10 @@ pub(super) async fn open(
     running: &mut Running,
     limits: &Timeouts,
 ) -> Result<Opening, Left> {
-    let Waited::Ready(step) = client.wait(limits.head, running.next()).await? else {
-        return Ok(Opening::Silence { waited: limits.head });
+    // The limit counts from the request's last byte: the upload gets the time that a slow line needs.
+    let limit = limits.head + Duration::from_secs(running.body_length() / SLOW_UPLOAD);
+    let Waited::Ready(step) = client.wait(limit, running.next()).await? else {
+        return Ok(Opening::Silence { waited: limit });
     };
     let head = match step {
         Step::Head(head) => head,
@@ -46,9 +54,7 @@ pub(super) async fn open(
     if !head.status.is_success() {
         return refusal(client, running, &head, limits.head).await;
     }
-    if let Some(state) = head.headers.get("x-codex-turn-state").and_then(|value| value.to_str().ok()) {
-        client.add_header("x-codex-turn-state", state.to_owned());
-    }
+    let turn_state = head.headers.get(TURN_STATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut held = Vec::new();
     while held.len() < HELD_MAX {
         let Waited::Ready(step) = client.wait(limits.idle, running.next()).await? else {
@@ -74,6 +80,9 @@ pub(super) async fn open(
             held.push(event);
         }
         if decided {
+            if let Some(state) = turn_state {
+                client.add_header(TURN_STATE, state);
+            }
             return Ok(Opening::Output { held });
         }
     }

@@ -1,11 +1,13 @@
 //! The facts of a running exchange, and the promise that it leaves exactly one row in the ledger.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use codex_lb_filters::Turn;
+use codex_lb_filters::{Chain, Turn};
 use http::header;
 
 use crate::ledger::{Entry, Ledger, Outcome};
+use crate::pool::plain;
 use crate::telemetry;
 
 /// Longest `client` text kept, bytes.
@@ -21,14 +23,14 @@ pub struct Record {
     pub account_id: Option<String>,
     began: Instant,
     first_event_ms: Option<u64>,
+    chain: Arc<Chain>,
     ledger: Ledger,
     open: bool,
 }
 
 impl Record {
     /// Begins with the worst: whatever ends the exchange without a word is a client that left.
-    pub fn begin(turn: Turn, ledger: Ledger) -> Self {
-        telemetry::EXCHANGES_OPEN.inc();
+    pub fn begin(turn: Turn, chain: Arc<Chain>, ledger: Ledger) -> Self {
         Self {
             turn,
             status: 499,
@@ -38,6 +40,7 @@ impl Record {
             account_id: None,
             began: Instant::now(),
             first_event_ms: None,
+            chain,
             ledger,
             open: true,
         }
@@ -53,7 +56,7 @@ impl Record {
     pub fn ended(&mut self, outcome: Outcome, status: u16, error_code: Option<&str>) {
         self.outcome = outcome;
         self.status = status;
-        self.error_code = error_code.map(str::to_owned);
+        self.error_code = error_code.map(plain);
     }
 
     /// Writes the row and waits for it, as the release-after-commit rule says.
@@ -65,16 +68,14 @@ impl Record {
 
     /// Leaves no row: nothing was asked of the upstream.
     pub fn forget(&mut self) {
-        if std::mem::replace(&mut self.open, false) {
-            telemetry::EXCHANGES_OPEN.dec();
-        }
+        self.open = false;
     }
 
     fn take(&mut self) -> Option<Entry> {
         if !std::mem::replace(&mut self.open, false) {
             return None;
         }
-        telemetry::EXCHANGES_OPEN.dec();
+        self.chain.on_end(&mut self.turn);
         let entry = self.entry();
         telemetry::count(&entry);
         Some(entry)

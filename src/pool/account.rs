@@ -8,6 +8,7 @@ use super::select::{Candidate, Fitness};
 use super::state::{Standing, State};
 use crate::ledger::AccountRow;
 use crate::tokens::Tokens;
+use crate::tokens::claims::Claims;
 use crate::tokens::refresh::LastRefresh;
 use crate::vault::Secret;
 
@@ -54,6 +55,8 @@ pub(crate) struct Login {
     pub stored_hash: String,
     /// Unix epoch milliseconds.
     pub refreshed_at: u64,
+    /// End of the access token, Unix seconds, if it states one.
+    pub expires_at: Option<u64>,
     chatgpt_account_id: Option<String>,
     /// Hashes of earlier refresh tokens, newest last.
     spent: Vec<String>,
@@ -106,7 +109,9 @@ impl Account {
         let old = self.login.load();
         let chatgpt_account_id = old.chatgpt_account_id.clone();
         let spent = old.spent_after(&refresh_hash);
-        let login = Login { tokens, refresh_hash, stored_hash, refreshed_at, chatgpt_account_id, spent };
+        let expires_at = Claims::read(tokens.access.expose()).expires_at;
+        let login =
+            Login { tokens, refresh_hash, stored_hash, refreshed_at, expires_at, chatgpt_account_id, spent };
         self.login.store(Arc::new(login));
     }
 
@@ -193,12 +198,13 @@ impl Drop for Lease {
 }
 
 impl Login {
-    fn new(row: &AccountRow) -> Self {
+    pub(crate) fn new(row: &AccountRow) -> Self {
         Self {
             tokens: row.tokens.clone(),
             refresh_hash: row.refresh_hash.clone(),
             stored_hash: row.refresh_hash.clone(),
             refreshed_at: row.refreshed_at,
+            expires_at: Claims::read(row.tokens.access.expose()).expires_at,
             // Ids made up locally mean nothing to the upstream.
             chatgpt_account_id: row
                 .chatgpt_account_id

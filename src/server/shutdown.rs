@@ -61,8 +61,19 @@ impl Signals {
         match Config::load(self.config_file.as_deref()) {
             Ok(config) => {
                 let old = self.app.policy.load();
-                if config.listen != old.config.listen || config.data_dir != old.config.data_dir {
-                    info!("listen and data_dir take effect after a restart");
+                let same = Config {
+                    filters: old.config.filters.clone(),
+                    auth: old.config.auth.clone(),
+                    routing: old.config.routing.clone(),
+                    limits: old.config.limits.clone(),
+                    prices: old.config.prices.clone(),
+                    prices_file: old.config.prices_file.clone(),
+                    ..config.clone()
+                };
+                if same != old.config {
+                    info!(
+                        "filters, auth, routing, limits and prices take effect now; the rest after a restart"
+                    );
                 }
                 self.app.pool.set_strategy(config.routing.strategy);
                 self.app.policy.store(Arc::new(super::policy(config, self.keys.clone())));
@@ -87,4 +98,6 @@ async fn drained() {
     while EXCHANGES_OPEN.get() > 0 {
         look.tick().await;
     }
+    // What was written to an HTTP/2 connection may still be on its way out of the process.
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }

@@ -11,7 +11,6 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::Tokens;
-use super::claims::Claims;
 use crate::ledger::{AccountRow, Ledger, LedgerError, Swap};
 use crate::now_ms;
 use crate::pool::account::Login;
@@ -115,7 +114,7 @@ impl Refresher {
         margin_ms: u64,
     ) -> Result<(), RefreshError> {
         let login = account.login();
-        let need = need(&login.tokens.access, login.refreshed_at, now_ms, margin_ms);
+        let need = need(&login, now_ms, margin_ms);
         if need == Need::None {
             return Ok(());
         }
@@ -305,10 +304,10 @@ enum Need {
     Now,
 }
 
-fn need(access: &Secret, refreshed_at: u64, now_ms: u64, margin_ms: u64) -> Need {
-    let age = now_ms.saturating_sub(refreshed_at);
-    match Claims::read(access.expose()).expires_at.map(|end| end.saturating_mul(1000)) {
-        _ if access.expose().is_empty() => Need::Now,
+fn need(login: &Login, now_ms: u64, margin_ms: u64) -> Need {
+    let age = now_ms.saturating_sub(login.refreshed_at);
+    match login.expires_at.map(|end| end.saturating_mul(1000)) {
+        _ if login.tokens.access.expose().is_empty() => Need::Now,
         Some(end) if end <= now_ms => Need::Now,
         Some(end) if end - now_ms <= margin_ms && age >= YOUNGEST_MS => Need::Soon,
         None if age > OLDEST_MS => Need::Soon,

@@ -15,6 +15,7 @@ use crate::config::Strategy;
 use crate::ledger::{Book, NewLogin};
 use crate::pool::Standing;
 use crate::pool::tests::{NOW, ledger_in, pool_of, row};
+use crate::tokens::claims::Claims;
 
 /// Answers every request with the same status and body, and keeps what it was asked.
 struct Issuer {
@@ -336,7 +337,9 @@ fn the_end_of_a_token_or_else_its_age_decides() {
         (Secret::new("a.%%%.c"), 9 * day, Need::Soon),
         (Secret::new(""), 0, Need::Now),
     ] {
-        assert_eq!(need(&token, NOW - age, NOW, MARGIN_MS), expected, "{expected:?}");
+        let mut row = AccountRow { refreshed_at: NOW - age, ..row("a") };
+        row.tokens.access = token;
+        assert_eq!(need(&Login::new(&row), NOW, MARGIN_MS), expected, "{expected:?}");
     }
 }
 
