@@ -19,7 +19,7 @@ use log::debug;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error as PingoraError, ErrorType, Result};
+use pingora::{Error as PingoraError, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::attempt::Attempt;
@@ -241,8 +241,9 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    fn suppress_error_log(&self, _session: &Session, ctx: &Ctx, _error: &PingoraError) -> bool {
-        matches!(ctx, Ctx::Attempt(_))
+    /// An attempt's failure is told by its exchange; that a browser leaves a page is no failure.
+    fn suppress_error_log(&self, _session: &Session, ctx: &Ctx, error: &PingoraError) -> bool {
+        matches!(ctx, Ctx::Attempt(_)) || *error.esource() == ErrorSource::Downstream
     }
 
     /// Method and path; a query may hold what must not be logged.
