@@ -1,15 +1,16 @@
 //! Puts it all together: configuration → ledger → pool → chain → Pingora server. The only file that knows everyone.
 
 mod background; // what runs beside the proxy
+mod bound; // listeners that are bound at start and used later
 mod shutdown; // the end, told in order
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bound::Bound;
 use codex_lb_filters::{Chain, Surroundings};
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::tls::TlsSettings;
@@ -52,17 +53,17 @@ pub fn run(config: Config, options: Options) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let start = ledger.load().map_err(|error| error.to_string())?;
     let dashboard = match config.dashboard {
-        Dashboard::Here(address) => Some(bind(address)?),
+        Dashboard::Here(address) => Some(Bound::new(address, options.upgrade)?),
         Dashboard::Off => None,
     };
     if !options.upgrade {
         // Pingora ends the process without a sentence when it cannot bind: look first.
-        drop(bind(config.listen.http)?);
+        drop(bound::bind(config.listen.http)?);
         if let Some(https) = &config.listen.https {
-            drop(bind(https.address)?);
+            drop(bound::bind(https.address)?);
         }
     }
-    let metrics = config.metrics.map(bind).transpose()?;
+    let metrics = config.metrics.map(|address| Bound::new(address, options.upgrade)).transpose()?;
 
     let keys = Arc::new(KeyHashes::new(&start.keys));
     let client = background::http_client(&config)?;
@@ -73,7 +74,7 @@ pub fn run(config: Config, options: Options) -> Result<(), String> {
         policy: ArcSwap::from_pointee(policy(config.clone(), keys.clone())),
         endpoint: Arc::new(Endpoint::new(&config.upstream.base_url, &config.upstream.timeouts)?),
         memory: Arc::new(ReasoningMemory::new(config.chat.reasoning_memory, Some(ledger.clone()))),
-        dashboard: dashboard.as_ref().and_then(|listener| listener.local_addr().ok()),
+        dashboard: dashboard.as_ref().map(|listener| listener.address),
         pool: pool.clone(),
         refresher: refresher.clone(),
         ledger: ledger.clone(),
@@ -158,11 +159,4 @@ fn listen(
 
 fn text(path: &Path) -> String {
     path.display().to_string()
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    let listener =
-        TcpListener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    listener.set_nonblocking(true).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    Ok(listener)
 }

@@ -1,6 +1,6 @@
 //! What runs beside the proxy, each as a Pingora background service: polling, reloading, pages, metrics, readiness.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use log::{error, info, warn};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
+use super::bound::Bound;
 use crate::config::Config;
 use crate::ledger::KeyHashes;
 use crate::pool::poller::Poller;
@@ -80,20 +81,6 @@ impl BackgroundService for Watching {
     }
 }
 
-/// A listener that is bound at start and used once the runtime is there.
-struct Bound(Mutex<Option<TcpListener>>);
-
-impl Bound {
-    fn new(listener: TcpListener) -> Self {
-        Self(Mutex::new(Some(listener)))
-    }
-
-    fn take(&self) -> Option<tokio::net::TcpListener> {
-        let listener = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        tokio::net::TcpListener::from_std(listener).inspect_err(|error| error!("listener lost: {error}")).ok()
-    }
-}
-
 /// The dashboard inside this process.
 pub(super) struct Pages {
     listener: Bound,
@@ -102,9 +89,9 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new(listener: TcpListener, config: &Config) -> Self {
+    pub(super) fn new(listener: Bound, config: &Config) -> Self {
         Self {
-            listener: Bound::new(listener),
+            listener,
             ledger: config.data_dir.join("ledger.db"),
             address_shown: format!("http://{}/v1", config.listen.http),
         }
@@ -114,7 +101,7 @@ impl Pages {
 #[async_trait]
 impl BackgroundService for Pages {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let Some(listener) = self.listener.take() else { return };
+        let Some(listener) = self.listener.listen().await else { return };
         let options = codex_lb_dashboard::Options {
             ledger: self.ledger.clone(),
             address_shown: Some(self.address_shown.clone()),
@@ -136,15 +123,15 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(listener: TcpListener, app: &Arc<App>) -> Self {
-        Self { listener: Bound::new(listener), app: app.clone() }
+    pub(super) fn new(listener: Bound, app: &Arc<App>) -> Self {
+        Self { listener, app: app.clone() }
     }
 }
 
 #[async_trait]
 impl BackgroundService for Metrics {
     async fn start(&self, _shutdown: ShutdownWatch) {
-        let Some(listener) = self.listener.take() else { return };
+        let Some(listener) = self.listener.listen().await else { return };
         let app = self.app.clone();
         let page = move || {
             let usable = app.pool.usable(now_ms());
