@@ -12,7 +12,6 @@ mod decode;
 pub(crate) mod fields;
 mod input_items;
 mod input_parts;
-mod model_suffix;
 mod params;
 mod recall;
 mod request;

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fields::{Object, Path, is_text, literal, text};
-use super::model_suffix;
 use crate::error::Error;
 
 /// Values the upstream knows for `include`.
@@ -104,14 +103,9 @@ pub(super) fn read<'a>(body: &Object<'a>) -> Result<Params<'a>, Error> {
     if asked.is_empty() {
         return Err(root.key("model").refuse("must name a model"));
     }
-    let suffix = model_suffix::read(asked);
     let reasoning = body.object("reasoning", &root)?;
-    let effort = match suffix.as_ref().and_then(|meaning| meaning.effort) {
-        Some(effort) => Some(effort.to_owned()),
-        None => effort(body, reasoning.as_ref())?,
-    };
+    let effort = effort(body, reasoning.as_ref())?;
     let tier = body.text("service_tier", &root)?.map(Cow::into_owned);
-    let tier = tier.or_else(|| suffix.as_ref().filter(|it| it.priority).map(|_| "priority".to_owned()));
     let stream_options = body.object("stream_options", &root)?;
     let options_path = root.key("stream_options");
     let include_usage = match &stream_options {
@@ -125,7 +119,7 @@ pub(super) fn read<'a>(body: &Object<'a>) -> Result<Params<'a>, Error> {
         None => None,
     };
     Ok(Params {
-        model: suffix.map_or_else(|| asked.to_owned(), |meaning| meaning.model.to_owned()),
+        model: asked.to_owned(),
         effort,
         tier,
         stream: body.flag("stream", &root)?.unwrap_or(false),
