@@ -77,8 +77,6 @@ pub struct Call {
     pub include_usage: bool,
     /// What tells the conversation when no header does: the `prompt_cache_key`, the client's or a derived one.
     pub affinity_hint: Option<String>,
-    /// Uploaded files the input refers to; they belong to one account.
-    pub file_ids: Vec<String>,
     /// The account whose remembered reasoning was put into the input.
     pub reasoning_owner: Option<String>,
     /// The upstream wants the header `x-openai-internal-codex-responses-lite: true`.

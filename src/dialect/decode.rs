@@ -22,7 +22,6 @@ struct Content {
     /// Further fields and their JSON.
     fields: Vec<(Cow<'static, str>, Bytes)>,
     input: Input,
-    file_ids: Vec<String>,
     first_user: Option<String>,
     /// Digest of the last user message.
     question: String,
@@ -74,7 +73,6 @@ pub(super) fn decode(
         stream: params.stream,
         include_usage: params.include_usage,
         affinity_hint: Some(cache_key),
-        file_ids: content.file_ids,
         reasoning_owner: content.owner,
         responses_lite: content.lite && source.object.get("tools").is_none(),
         scope: Scope { key: source.key, question: content.question },
@@ -126,7 +124,6 @@ impl Source<'_> {
             instructions: instructions.join("\n"),
             fields,
             input: Input::Items(items),
-            file_ids: Vec::new(),
             first_user,
             question,
             owner,
@@ -151,7 +148,6 @@ impl Source<'_> {
                 Some(items) => Input::Items(items),
                 None => Input::Same(self.slice(raw)),
             },
-            file_ids: input.facts.file_ids,
             first_user: input.facts.first_user,
             question: String::new(),
             owner: None,

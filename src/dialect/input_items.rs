@@ -32,7 +32,6 @@ pub(super) struct Input {
 /// What is noted on the way.
 #[derive(Default)]
 pub(super) struct Facts {
-    pub(super) file_ids: Vec<String>,
     /// Text of the first user message.
     pub(super) first_user: Option<String>,
 }
@@ -51,7 +50,7 @@ pub(super) fn read(raw: &RawValue, body: &Bytes) -> Result<Input, Error> {
     let path = root.key("input");
     if let Some(question) = is_text(raw).then(|| text(raw)).flatten() {
         let item = user_message(&question);
-        let facts = Facts { first_user: Some(question.into_owned()), ..Facts::default() };
+        let facts = Facts { first_user: Some(question.into_owned()) };
         return Ok(Input { items: Some(vec![Item::plain(item)]), facts, ..Input::default() });
     }
     let raws = list(raw).ok_or_else(|| path.refuse("must be a string or array"))?;
@@ -86,7 +85,7 @@ pub(super) fn read(raw: &RawValue, body: &Bytes) -> Result<Input, Error> {
     Ok(input)
 }
 
-/// An input that is left untouched; only the facts are read.
+/// An input that is left untouched: it is only checked, and its facts are read.
 fn lite(objects: &[Object<'_>], path: &Path<'_>) -> Result<Input, Error> {
     let mut facts = Facts::default();
     for (index, object) in objects.iter().enumerate() {
@@ -94,7 +93,7 @@ fn lite(objects: &[Object<'_>], path: &Path<'_>) -> Result<Input, Error> {
         let role = object.text("role", &at)?.unwrap_or_default();
         let Some(content) = object.get("content") else { continue };
         facts.note_user(&role, content);
-        input_parts::edit(content, &role, &at.key("content"), &mut facts)?;
+        input_parts::edit(content, &role, &at.key("content"))?;
     }
     Ok(Input { facts, lite: true, ..Input::default() })
 }
@@ -131,7 +130,7 @@ fn change(object: &Object<'_>, path: &Path<'_>, last: bool, facts: &mut Facts) -
     let kind = object.text("type", path)?.unwrap_or(Cow::Borrowed("message"));
     let role = object.text("role", path)?.unwrap_or_default();
     match (kind.as_ref(), role.as_ref()) {
-        ("message", "system" | "developer") => hoist(object, path, facts),
+        ("message", "system" | "developer") => hoist(object, path),
         ("message", "tool") => tool_output(object, path).map(Change::Built),
         ("compaction_trigger", _) if !last => {
             Err(path.refuse("must be the last item: it is a compaction_trigger"))
@@ -166,7 +165,7 @@ fn edit(
     let mut rebuilt = Vec::new();
     for key in ["content", "output"] {
         let Some(raw) = object.get(key) else { continue };
-        if let Some(json) = input_parts::edit(raw, role, &path.key(key), facts)? {
+        if let Some(json) = input_parts::edit(raw, role, &path.key(key))? {
             dropped.push(key);
             rebuilt.push((key, json));
         }
@@ -193,7 +192,7 @@ fn takes_id(kind: &str, id: &str) -> bool {
     id.len() <= MAX_ID && id.starts_with(prefix)
 }
 
-fn hoist(object: &Object<'_>, path: &Path<'_>, facts: &mut Facts) -> Result<Change, Error> {
+fn hoist(object: &Object<'_>, path: &Path<'_>) -> Result<Change, Error> {
     let Some(content) = object.get("content") else { return Ok(Change::Dropped) };
     let path = path.key("content");
     if is_text(content) {
@@ -213,7 +212,7 @@ fn hoist(object: &Object<'_>, path: &Path<'_>, facts: &mut Facts) -> Result<Chan
     }
     let rest = format!("[{}]", rest.join(","));
     let raw: &RawValue = serde_json::from_str(&rest).map_err(|_broken| path.refuse("is malformed"))?;
-    let edited = input_parts::edit(raw, "user", &path, facts)?;
+    let edited = input_parts::edit(raw, "user", &path)?;
     let rest = edited.as_deref().unwrap_or(&rest);
     Ok(Change::Hoisted(text, Some(Writer::default().text("role", "user").raw("content", rest).finish())))
 }

@@ -5,17 +5,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::fields::{Object, Path, Writer, is_text, list, text};
-use super::input_items::{ECHOED_KEYS, Facts};
+use super::input_items::ECHOED_KEYS;
 use crate::error::Error;
 
 /// The content again when something in it must change; `None`: fine as it is. Anything that is neither string nor
 /// array is left to the upstream.
-pub(super) fn edit(
-    raw: &RawValue,
-    role: &str,
-    path: &Path<'_>,
-    facts: &mut Facts,
-) -> Result<Option<String>, Error> {
+pub(super) fn edit(raw: &RawValue, role: &str, path: &Path<'_>) -> Result<Option<String>, Error> {
     if is_text(raw) {
         let answer = (role == "assistant").then(|| text(raw)).flatten();
         return Ok(answer.map(|answer| format!("[{}]", output_text(&answer))));
@@ -28,7 +23,7 @@ pub(super) fn edit(
             return Err(path.index(index).refuse("must be an object"));
         }
         let object = Object::parse(part, &path.index(index))?;
-        match edit_part(&object, role, &path.index(index), facts)? {
+        match edit_part(&object, role, &path.index(index))? {
             Part::Same => kept.push(Cow::Borrowed(part.get())),
             Part::Built(json) => {
                 changed = true;
@@ -46,14 +41,11 @@ enum Part {
     Dropped,
 }
 
-fn edit_part(object: &Object<'_>, role: &str, path: &Path<'_>, facts: &mut Facts) -> Result<Part, Error> {
+fn edit_part(object: &Object<'_>, role: &str, path: &Path<'_>) -> Result<Part, Error> {
     let kind = object.known_text("type").unwrap_or_default();
     match kind.as_ref() {
         "reasoning" | "reasoning_content" | "reasoning_details" => return Ok(Part::Dropped),
         "input_image" => check_image(object, path)?,
-        "input_file" => {
-            facts.file_ids.extend(object.known_text("file_id").map(Cow::into_owned));
-        }
         _ => {}
     }
     if role == "assistant" && kind != "output_text" {
